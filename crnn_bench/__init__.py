@@ -1,0 +1,1 @@
+"""Honest benchmarks of music artist classification."""

@@ -1,0 +1,82 @@
+"""Audio files to mono samples, with every fault named."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crnn_bench.errors import BenchError
+
+EXTENSIONS = (".wav", ".flac", ".ogg", ".oga", ".mp3", ".au", ".aif", ".aiff")
+SILENCE_PEAK = 1e-5  # -100 dBFS: below one step of 16-bit audio
+SHORTEST_SECONDS = 0.5
+
+
+class UnusableAudio(BenchError):
+    """A track that cannot be used; the text says why, and the track is left out by name."""
+
+
+def load(path: Path, sample_rate: int) -> NDArray[np.float32]:
+    """Decodes a whole file, mixes it to mono and resamples it.
+
+    Args:
+        path: a WAV, FLAC, Ogg, MP3, AU or AIFF file of any rate and number of channels.
+        sample_rate: of the result, in Hz.
+
+    Returns:
+        Samples of shape (n,), about -1 to 1, equal to `librosa.load(path, sr=sample_rate)`.
+
+    Raises:
+        UnusableAudio: the file is unreadable, empty, truncated, or fails `check`.
+    """
+    import soundfile
+
+    if path.stat().st_size == 0:
+        raise UnusableAudio("empty file (0 bytes)")
+    try:
+        with soundfile.SoundFile(path) as file:
+            promised = file.frames
+            samples = file.read(dtype="float32", always_2d=True)
+            rate = file.samplerate
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+        raise UnusableAudio(f"cannot be decoded ({_first_line(error)})") from None
+    if file.format != "MP3" and len(samples) < promised:
+        raise UnusableAudio(f"truncated: {len(samples)} of {promised} samples could be read")
+    return check(resample(to_mono(samples), rate, sample_rate), sample_rate)
+
+
+def to_mono(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Averages channels: (n, channels) to (n,).
+
+    Adding the columns is some twenty times faster than `mean(axis=1)` on interleaved stereo.
+    """
+    mono = samples[:, 0].copy()
+    for channel in range(1, samples.shape[1]):
+        mono += samples[:, channel]
+    return mono / np.float32(samples.shape[1]) if samples.shape[1] > 1 else mono
+
+
+def resample(samples: NDArray[np.float32], rate: int, wanted: int) -> NDArray[np.float32]:
+    """Resamples (n,) at `rate` Hz to (ceil(n * wanted / rate),) at `wanted` Hz with soxr, high quality."""
+    if rate == wanted or not len(samples):
+        return samples
+    import soxr
+
+    resampled: NDArray[np.float32] = soxr.resample(samples, rate, wanted, quality="HQ")
+    return resampled
+
+
+def check(samples: NDArray[np.float32], sample_rate: int) -> NDArray[np.float32]:
+    """Returns the samples unchanged, or raises `UnusableAudio` where no feature could be trusted."""
+    seconds = len(samples) / sample_rate
+    if not np.isfinite(samples).all():
+        raise UnusableAudio(f"holds {int((~np.isfinite(samples)).sum())} NaN or infinite samples")
+    if seconds < SHORTEST_SECONDS:
+        raise UnusableAudio(f"too short: {seconds:.2f} s, at least {SHORTEST_SECONDS} s are needed")
+    if np.abs(samples).max() < SILENCE_PEAK:
+        raise UnusableAudio(f"silent: no sample above {SILENCE_PEAK:g} in {seconds:.1f} s")
+    return samples
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].rsplit(": ", 1)[-1].strip(" .")
