@@ -1,0 +1,63 @@
+"""The log-mel spectrogram of Nasrullah & Zhao (IJCNN 2019), equal to librosa's."""
+
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crnn_bench.features import Feature
+
+AMIN = 1e-10
+BLOCK_FRAMES = 256  # a block's spectrum stays in the processor's cache
+
+
+class LogMel(Feature):
+    """Mel power spectrogram in decibels: ref 1.0, amin 1e-10, at most `top_db` below the song's peak.
+
+    Equals `librosa.power_to_db(librosa.feature.melspectrogram(...), top_db=top_db)` (Hann window, centred with zeros,
+    Slaney mels) to 1e-3 dB. Stored as float16, which adds at most 0.032 dB for values between -128 and 128 dB.
+    """
+
+    def __init__(
+        self,
+        sample_rate: int = 16000,
+        n_fft: int = 2048,
+        hop_samples: int = 512,
+        n_mels: int = 128,
+        top_db: float = 80.0,
+    ) -> None:
+        self.sample_rate = sample_rate
+        self.n_fft = n_fft
+        self.hop_samples = hop_samples
+        self.n_mels = n_mels
+        self.top_db = top_db
+
+    @property
+    def n_bins(self) -> int:
+        return self.n_mels
+
+    @cached_property
+    def _mel_weights(self) -> NDArray[np.float32]:
+        import librosa
+
+        weights: NDArray[np.float32] = librosa.filters.mel(sr=self.sample_rate, n_fft=self.n_fft, n_mels=self.n_mels)
+        return np.ascontiguousarray(weights.T)
+
+    @cached_property
+    def _window(self) -> NDArray[np.float32]:
+        from scipy.signal import get_window
+
+        return get_window("hann", self.n_fft, fftbins=True).astype(np.float32)
+
+    def compute(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(n,) to (1 + n // hop_samples, n_mels) decibels."""
+        from scipy.fft import rfft
+
+        padded = np.pad(samples, self.n_fft // 2)
+        frames = np.lib.stride_tricks.sliding_window_view(padded, self.n_fft)[:: self.hop_samples]
+        power = np.empty((len(frames), self.n_mels), dtype=np.float32)
+        for first in range(0, len(frames), BLOCK_FRAMES):
+            spectrum = rfft(frames[first : first + BLOCK_FRAMES] * self._window, axis=1)
+            power[first : first + BLOCK_FRAMES] = (spectrum.real**2 + spectrum.imag**2) @ self._mel_weights
+        decibels = 10 * np.log10(np.maximum(power, AMIN))
+        return np.maximum(decibels, decibels.max() - self.top_db)

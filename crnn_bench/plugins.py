@@ -1,0 +1,117 @@
+"""How a name in a YAML becomes a class, and a class with its arguments becomes an identity."""
+
+import hashlib
+import importlib
+import inspect
+import json
+import pkgutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from types import ModuleType
+from typing import Any
+
+from crnn_bench.errors import BenchError
+
+
+def options(*families: type) -> dict[str, type]:
+    """Returns every plug-in of the families' folders by its two short names: the class's and its file's.
+
+    A family is the base class in a folder's `__init__.py`; each public, concrete subclass in a file of that folder
+    is an option. Nothing is registered by hand.
+    """
+    found: dict[str, type] = {}
+    for family in families:
+        package = importlib.import_module(family.__module__)
+        for module in _modules(package):
+            members = inspect.getmembers(module, inspect.isclass)
+            for name, cls in members:
+                public = cls.__module__ == module.__name__ and not name.startswith("_")
+                if public and issubclass(cls, family) and not inspect.isabstract(cls):
+                    found[name] = cls
+                    found.setdefault(module.__name__.rsplit(".", 1)[-1], cls)
+    return found
+
+
+def find(name: str, *families: type) -> type:
+    """Returns the class that a short name or a full class path (`package.module.Class`) stands for.
+
+    Raises:
+        BenchError: nothing bears that name; lists the allowed names and the nearest one.
+    """
+    short = options(*families)
+    if name in short:
+        return short[name]
+    if "." not in name:
+        raise BenchError(unknown(name, sorted(short)))
+    module_name, _, class_name = name.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module_name), class_name)
+    except (ImportError, AttributeError) as error:
+        raise BenchError(f"cannot import {name!r} ({error}); is its folder on PYTHONPATH?") from None
+    if not (inspect.isclass(found) and issubclass(found, families)):
+        raise BenchError(f"{name} is no {' or '.join(family.__name__ for family in families)}")
+    return found
+
+
+def unknown(name: object, allowed: Sequence[str]) -> str:
+    """One line for an unknown name: what came, the nearest match, and what is allowed."""
+    nearest = get_close_matches(str(name), allowed, n=1, cutoff=0.5)
+    hint = f" (did you mean {nearest[0]!r}?)" if nearest else ""
+    return f"unknown name {name!r}{hint}; allowed: {', '.join(allowed)}"
+
+
+def class_path(cls: type) -> str:
+    """The full dotted path under which a class is found again."""
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A class and all its arguments, defaults included: what the YAML chose, not yet built."""
+
+    cls: type
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, built: object) -> "Choice":
+        """The choice that an object was built from; its constructor stores each argument under its own name."""
+        names = list(inspect.signature(type(built)).parameters)
+        return cls(type(built), {name: getattr(built, name) for name in names})
+
+    def build(self, **by_data: Any) -> Any:
+        """Builds the object; `by_data` are arguments that only the data can give (numbers of classes, bins …)."""
+        return self.cls(**by_data, **self.arguments)
+
+    def describe(self) -> dict[str, Any]:
+        """The canonical form in plain data; equal choices have equal descriptions."""
+        return {"class_path": class_path(self.cls), "init_args": {k: _plain(v) for k, v in self.arguments.items()}}
+
+    @property
+    def label(self) -> str:
+        """The class's short name, as it stands in tables."""
+        return self.cls.__name__
+
+    def __hash__(self) -> int:
+        return hash(digest(self.describe()))
+
+
+def digest(description: object, length: int = 16) -> str:
+    """A short, stable hash of plain data; the same on every machine and in every process."""
+    text = json.dumps(description, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+def _plain(value: Any) -> Any:
+    if inspect.isclass(value):
+        return class_path(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
+
+
+def _modules(package: ModuleType) -> list[ModuleType]:
+    names = sorted(found.name for found in pkgutil.iter_modules(package.__path__, f"{package.__name__}."))
+    return [importlib.import_module(name) for name in names]

@@ -1,0 +1,94 @@
+"""Split strategies: one file each; a strategy says which track trains, validates and tests."""
+
+import math
+from abc import ABC, abstractmethod
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from crnn_bench.errors import BenchError
+
+
+class SplitStrategy(ABC):
+    """Assigns tracks to parts, deterministically in the generator that it is given.
+
+    Attributes:
+        fold: which fold of `n_folds`; `None` stands for all of them, one cell each.
+        group: what must not straddle the test part and the rest: `track_id` or `album`.
+        validation_group: the same between training and validation.
+    """
+
+    fold: int | None = None
+    n_folds: int = 1
+    group: str = "track_id"
+    validation_group: str = "track_id"
+
+    @abstractmethod
+    def assign(self, tracks: pd.DataFrame, rng: np.random.Generator) -> pd.Series:
+        """Returns `train`, `validation` or `test` for each row of the catalogue (missing: used by no part).
+
+        Args:
+            tracks: a catalogue's table, sorted by `track_id`.
+            rng: the only source of randomness.
+
+        Raises:
+            BenchError: the split is impossible; names the artist.
+        """
+
+
+def stratified_sample(labels: pd.Series, fraction: float, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Marks ceil(fraction * n) tracks, in proportion to the labels and at least one of each.
+
+    The total is scikit-learn's, so 10% of artist20's 1,413 songs are the 142 of Nasrullah & Zhao (2019).
+    """
+    codes, names = pd.factorize(labels, sort=True)
+    counts = np.bincount(codes)
+    total = max(math.ceil(fraction * len(labels)), len(names))
+    quota = counts * (total / len(labels))
+    take = np.maximum(np.floor(quota).astype(int), 1)
+    while take.sum() != total:  # largest remainders, ties to the first label
+        step = 1 if take.sum() < total else -1
+        room = quota - take if step > 0 else np.where(take > 1, take - quota, -np.inf)
+        take[int(np.argmax(room))] += step
+    marked = np.zeros(len(labels), dtype=bool)
+    for code, number in enumerate(take):
+        marked[rng.permutation(np.flatnonzero(codes == code))[:number]] = True
+    return marked
+
+
+def require(tracks: pd.DataFrame, column: str, least: int, what: str) -> None:
+    """Raises `BenchError` with the name of each label that has fewer than `least` different values in a column."""
+    unlike = tracks[tracks[column] != ""].groupby("label")[column].nunique()
+    short = [(label, int(unlike.get(label, 0))) for label in sorted(tracks["label"].unique())]
+    lacking = [f"{label} has {number}" for label, number in short if number < least]
+    if lacking:
+        raise BenchError(f"{what} needs at least {least} {column.removesuffix('_id')}s a label, but {'; '.join(lacking)}")
+
+
+def deal_folds(labels: pd.Series, items: pd.Series, k: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Deals each label's items (songs or albums), shuffled, to folds 0 to k-1 in turn.
+
+    Args:
+        labels, items: of each track, shape (n,).
+
+    Returns:
+        Fold of each track, shape (n,); an item lies in one fold; fold sizes differ by at most one item a label.
+    """
+    folds = np.empty(len(labels), dtype=np.int64)
+    turn = 0
+    for label in sorted(labels.unique()):
+        mine = (labels == label).to_numpy()
+        order = rng.permutation(np.sort(items[mine].unique().astype(str)))
+        fold_of = {item: (turn + position) % k for position, item in enumerate(order)}
+        folds[mine] = [fold_of[item] for item in items[mine]]
+        turn += len(order)
+    return folds
+
+
+def check_fold(name: str, k: int, fold: int | None, least: int) -> None:
+    """Raises `BenchError` for a number of folds or a fold that cannot be."""
+    if k < least:
+        raise BenchError(f"{name}: k must be at least {least}, got {k}")
+    if fold is not None and not 0 <= fold < k:
+        raise BenchError(f"{name}: fold must lie between 0 and {k - 1}, got {fold}")
