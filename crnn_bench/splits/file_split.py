@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from crnn_bench.audio import EXTENSIONS
 from crnn_bench.errors import BenchError
 from crnn_bench.plugins import digest
 from crnn_bench.splits import SplitStrategy, check_fold
@@ -32,7 +33,7 @@ class FileSplit(SplitStrategy):
         frozen = read(path)
         by_track = "track_id" in frozen
         keys = frozen["track_id"] if by_track else frozen["artist"] + "/" + frozen["album"]
-        ours = tracks["track_id"] if by_track else tracks["artist"] + "/" + tracks["album"].str.rsplit("/").str[-1]
+        ours = tracks["track_id"] if by_track else tracks["artist"] + "/" + tracks["album"]
         part_of = dict(zip(keys.map(_loose), frozen["part"], strict=True))
         part = ours.map(_loose).map(part_of)
         if part.isna().all():
@@ -78,5 +79,7 @@ def read(path: Path) -> pd.DataFrame:
 
 
 def _loose(name: str) -> str:
-    stem = name.rsplit(".", 1)[0] if name[-5:].count(".") else name
-    return "".join(letter for letter in stem.casefold() if letter.isalnum() or letter == "/")
+    stem = name.casefold()
+    for ending in EXTENSIONS:
+        stem = stem.removesuffix(ending)
+    return "".join(letter for letter in stem if letter.isalnum() or letter == "/")

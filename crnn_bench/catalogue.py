@@ -1,0 +1,52 @@
+"""A dataset's listing and what extraction learnt of each file → the checked, sorted catalogue."""
+
+import pandas as pd
+
+from crnn_bench.datasets import Dataset
+from crnn_bench.errors import BenchError
+from crnn_bench.records import TRACK_COLUMNS, Catalogue
+
+
+def listing(dataset: Dataset) -> pd.DataFrame:
+    """Lists a dataset's tracks, sorted by id, each once.
+
+    Raises:
+        BenchError: a column is missing, a label is empty, or one track stands there under two labels.
+    """
+    tracks = dataset.tracks()
+    name = type(dataset).__name__
+    missing = [column for column in TRACK_COLUMNS if column not in tracks]
+    if missing:
+        raise BenchError(f"{name}.tracks() gives no column {missing[0]!r}; expected {', '.join(TRACK_COLUMNS)}")
+    tracks = tracks[list(TRACK_COLUMNS)].sort_values(["track_id", "label"], ignore_index=True)
+    empty = tracks[tracks["label"].str.strip() == ""]
+    if len(empty):
+        raise BenchError(f"{name}: {empty['track_id'].iloc[0]} has an empty label")
+    labels = tracks.groupby("track_id")["label"].unique()
+    torn = labels[labels.map(len) > 1]
+    if len(torn):
+        raise BenchError(f"{name}: {torn.index[0]} is listed with the labels {' and '.join(torn.iloc[0])}; keep one")
+    return tracks
+
+
+def build(tracks: pd.DataFrame, findings: pd.DataFrame, min_seconds: float) -> Catalogue:
+    """Joins the listing with what extraction found, and leaves out, by name, what cannot be used.
+
+    Args:
+        tracks: of `listing`.
+        findings: `track_id, seconds, content, reason` (reason empty where the audio is fine).
+        min_seconds: songs shorter than a slice of this length are left out.
+
+    Raises:
+        BenchError: fewer than two labels are left.
+    """
+    repeated = tracks.duplicated("track_id")
+    duplicates = tracks.loc[repeated, ["track_id"]].assign(reason="listed more than once; kept once")
+    table = tracks[~repeated].merge(findings, on="track_id", how="left", validate="one_to_one")
+    short = (table["reason"] == "") & (table["seconds"] < min_seconds)
+    durations = table.loc[short, "seconds"].map(lambda seconds: f"{seconds:.2f} s is shorter than a slice of {min_seconds:g} s")
+    table.loc[short, "reason"] = durations
+    bad = table["reason"] != ""
+    rejected = pd.concat([table.loc[bad, ["track_id", "reason"]], duplicates], ignore_index=True)
+    usable = table[~bad].drop(columns="reason").reset_index(drop=True)
+    return Catalogue(usable, rejected.sort_values("track_id", ignore_index=True))

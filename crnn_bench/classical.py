@@ -1,0 +1,76 @@
+"""Fit and predict for the scikit-learn family."""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, softmax
+from sklearn.base import BaseEstimator
+
+from crnn_bench.baselines import Baseline
+from crnn_bench.records import Slices
+
+
+@dataclass
+class FittedBaseline:
+    """A fitted estimator; its scores become probabilities by one temperature.
+
+    Attributes:
+        baseline: how it summarises frames.
+        estimator: fitted on the training part alone.
+        temperature: divides decision values before the softmax; fitted on validation slices (Guo et al. 2017).
+        n_classes: of the experiment.
+        fit_seconds: including the summaries of the training slices.
+        details: numbers for the record.
+    """
+
+    baseline: Baseline
+    estimator: BaseEstimator
+    temperature: float
+    n_classes: int
+    fit_seconds: float
+    details: dict[str, float]
+
+    def predict_proba(self, slices: Slices) -> NDArray[np.float64]:
+        """(slices, classes)."""
+        scores = _scores(self.estimator, _summaries(self.baseline, slices), self.n_classes)
+        return softmax(scores / self.temperature, axis=1)
+
+
+def fit(baseline: Baseline, train: Slices, validation: Slices, n_classes: int, seed: int) -> FittedBaseline:
+    """Fits on training slices; only the temperature, which changes no decision, looks at the validation slices."""
+    started = time.perf_counter()
+    estimator = baseline.estimator(seed)
+    estimator.fit(_summaries(baseline, train), train.label)
+    scores = _scores(estimator, _summaries(baseline, validation), n_classes)
+    temperature = _temperature(scores, validation.label)
+    seconds = time.perf_counter() - started
+    return FittedBaseline(baseline, estimator, temperature, n_classes, seconds, {"temperature": temperature})
+
+
+def _summaries(baseline: Baseline, slices: Slices) -> NDArray[np.float32]:
+    return np.stack([baseline.summarise(slices[item].astype(np.float32)) for item in range(len(slices))])
+
+
+def _scores(estimator: BaseEstimator, vectors: NDArray[np.float32], n_classes: int) -> NDArray[np.float64]:
+    """Log-probabilities or decision values, (n, classes); a class that was never trained gets the lowest."""
+    if hasattr(estimator, "predict_proba"):
+        known = np.log(np.maximum(estimator.predict_proba(vectors), 1e-12))
+    else:
+        known = estimator.decision_function(vectors)
+        known = np.stack([-known, known], axis=1) if known.ndim == 1 else known
+    scores = np.full((len(vectors), n_classes), known.min() - 10.0)
+    scores[:, estimator.classes_] = known
+    return scores
+
+
+def _temperature(scores: NDArray[np.float64], truth: NDArray[np.int64]) -> float:
+    """The temperature of least log loss, between 0.01 and 100."""
+
+    def log_loss(log_temperature: float) -> float:
+        log_probabilities = log_softmax(scores / np.exp(log_temperature), axis=1)
+        return float(-log_probabilities[np.arange(len(truth)), truth].mean())
+
+    return float(np.exp(minimize_scalar(log_loss, bounds=(np.log(0.01), np.log(100)), method="bounded").x))

@@ -1,0 +1,312 @@
+"""An experiment's YAML, checked to the last argument, as a list of cells."""
+
+import inspect
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+from crnn_bench import plugins
+from crnn_bench.errors import BenchError
+from crnn_bench.plugins import Choice, unknown
+from crnn_bench.source import Source, Where
+
+FAMILIES = {
+    "dataset": ("crnn_bench.datasets.Dataset",),
+    "features": ("crnn_bench.features.Feature",),
+    "split": ("crnn_bench.splits.SplitStrategy",),
+    "model": ("crnn_bench.models.Network", "crnn_bench.baselines.Baseline"),
+}
+DEFAULTS: dict[str, Any] = {
+    "features": "LogMel",
+    "split": "SongSplit",
+    "clip_seconds": 3.0,
+    "min_seconds": None,
+    "slice_rule": "full",
+    "model": "CRNN",
+    "seed": 0,
+    "split_seed": None,
+    "model_seed": None,
+    "trainer": {},
+}
+CELL_KEYS = ("dataset", *DEFAULTS)
+TOP_KEYS = ("name", "grid", *CELL_KEYS)
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """How networks are trained; defaults are the paper's, but the learning rate's source is unknown (1e-4 or 1e-3).
+
+    Attributes:
+        max_epochs: at most so many passes over the training slices.
+        patience: stop after so many epochs without a lower validation loss.
+        batch_size: slices a step.
+        learning_rate: Adam's.
+        precision: `auto` (the fastest of the formats that a short trial on this machine finds), `bf16` or `fp32`.
+        num_workers: loader processes; 0 reads in the training process, which is fastest from a local disk.
+    """
+
+    max_epochs: int = 200
+    patience: int = 10
+    batch_size: int = 16
+    learning_rate: float = 1e-3
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    num_workers: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("max_epochs", "patience", "batch_size", "learning_rate"):
+            if getattr(self, name) <= 0:
+                raise BenchError(f"{name} must be above 0, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One point of the grid: all that decides its predictions, besides the audio.
+
+    Attributes:
+        clip_seconds: length of a slice; `None` for a model that hears whole songs.
+        min_seconds: shorter songs are left out, so that all clip lengths of an experiment test the same songs.
+        split_seed, model_seed: what the split and what the classifier draw from.
+    """
+
+    dataset: Choice
+    features: Choice
+    split: Choice
+    clip_seconds: float | None
+    min_seconds: float
+    slice_rule: Literal["full", "legacy"]
+    model: Choice
+    split_seed: int
+    model_seed: int
+    trainer: Trainer | None
+
+    def describe(self) -> dict[str, Any]:
+        """The cell in plain data, defaults included; equal cells have equal descriptions."""
+        return {
+            field.name: value.describe() if isinstance(value, Choice) else asdict(value) if isinstance(value, Trainer) else value
+            for field in fields(self)
+            for value in [getattr(self, field.name)]
+        }
+
+    @cached_property
+    def parameters(self) -> dict[str, Any]:
+        """The same, flat by dotted names, as tables and MLflow show it."""
+        flat: dict[str, Any] = {}
+        for key, value in self.describe().items():
+            if isinstance(getattr(self, key), Choice):
+                flat[key] = getattr(self, key).label
+                flat |= {f"{key}.{name}": argument for name, argument in value["init_args"].items()}
+            elif isinstance(value, Mapping):
+                flat |= {f"{key}.{name}": argument for name, argument in value.items()}
+            else:
+                flat[key] = value
+        return flat
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A question, as a grid of cells.
+
+    Attributes:
+        name: of the experiment, in MLflow too.
+        cells: every combination of the grid, in its order, none twice.
+        text: the YAML it came from, for the record.
+        overrides: the `KEY=VALUE`s that changed it.
+    """
+
+    name: str
+    cells: tuple[Cell, ...]
+    text: str
+    overrides: tuple[str, ...]
+
+
+def load(path: Path, overrides: Sequence[str] = ()) -> Experiment:
+    """Reads and checks an experiment.
+
+    Args:
+        path: the YAML.
+        overrides: `KEY=VALUE`, dotted: `trainer.max_epochs=2`, `grid.seed=[0]`, `dataset.root=music`.
+
+    Raises:
+        BenchError: an unknown key or class, a value of the wrong type: names file, line and what is allowed.
+    """
+    source = Source(path, overrides, TOP_KEYS, {key: DEFAULTS.get(key) for key in FAMILIES})
+    for key in source.data:
+        if key not in TOP_KEYS:
+            raise source.error((key,), unknown(key, TOP_KEYS))
+    for key in ("name", "dataset"):
+        in_grid = any(key in grid for grid in _grids(source))
+        if key not in source.data and not in_grid:
+            raise BenchError(f"{path}: no {key!r}; an experiment needs one")
+    cells = dict.fromkeys(_cell(source, values) for grid in _grids(source) for values in _combinations(source, grid))
+    expanded = dict.fromkeys(fold for cell in cells for fold in _folds(cell))
+    return Experiment(str(source.data["name"]), tuple(expanded), source.text, tuple(overrides))
+
+
+def _grids(source: Source) -> list[dict[str, Any]]:
+    grid = source.data.get("grid") or {}
+    grids = grid if isinstance(grid, list) else [grid]
+    for index, one in enumerate(grids):
+        where: Where = ("grid", index) if isinstance(grid, list) else ("grid",)
+        if not isinstance(one, dict):
+            raise source.error(where, f"expected axes such as `seed: [0, 21, 42]`, got {one!r}")
+        for axis, values in one.items():
+            if axis.partition(".")[0] not in CELL_KEYS:
+                raise source.error((*where, axis), unknown(axis, CELL_KEYS))
+            if not isinstance(values, list) or not values:
+                raise source.error((*where, axis), f"expected a list of values, got {values!r}")
+    return grids
+
+
+def _combinations(source: Source, grid: dict[str, list[Any]]) -> Iterator[dict[str, tuple[Any, Where]]]:
+    """Every combination as key → (value, where it stands), the fixed keys included; dotted axes applied last."""
+    grid_where: Where = ("grid",)
+    if isinstance(source.data.get("grid"), list):
+        grid_where = ("grid", next(i for i, one in enumerate(source.data["grid"]) if one is grid))
+    fixed = {key: (source.data.get(key, default), (key,)) for key, default in (("dataset", None), *DEFAULTS.items())}
+    if fixed["min_seconds"][0] is None:
+        fixed["min_seconds"] = (_longest(source), ("clip_seconds",))
+    axes = sorted(grid, key=lambda axis: "." in axis)  # stable: a model before its parameters
+    for values in itertools.product(*([(v, i) for i, v in enumerate(grid[axis])] for axis in axes)):
+        combination: dict[str, tuple[Any, Where]] = dict(fixed)
+        for axis, (value, index) in zip(axes, values, strict=True):
+            key, _, argument = axis.partition(".")
+            where = (*grid_where, axis, index)
+            if argument:
+                value = source.with_argument(key, combination[key][0], argument, value)
+            combination[key] = (value, where)
+        yield combination
+
+
+def _longest(source: Source) -> float:
+    clips = [clip for grid in _grids(source) for clip in grid.get("clip_seconds", [])]
+    clips = clips or [source.data.get("clip_seconds", DEFAULTS["clip_seconds"])]
+    return max((float(clip) for clip in clips if isinstance(clip, (int, float))), default=0.0)
+
+
+def _cell(source: Source, values: Mapping[str, tuple[Any, Where]]) -> Cell:
+    def choose(key: str) -> Choice:
+        return _choice(source, key, *values[key])
+
+    def scalar(key: str, kind: Any) -> Any:
+        value, where = values[key]
+        try:
+            return _checked(kind, value)
+        except ValueError as error:
+            raise source.error(where, str(error)) from None
+
+    model = choose("model")
+    neural = hasattr(model.cls, "given_by_data")  # a network takes the experiment's features, a baseline brings its own
+    seed = scalar("seed", int)
+    split_seed, model_seed = scalar("split_seed", int | None), scalar("model_seed", int | None)
+    clip_seconds = scalar("clip_seconds", float)
+    if clip_seconds <= 0:
+        raise source.error(values["clip_seconds"][1], f"must be above 0, got {clip_seconds}")
+    return Cell(
+        dataset=choose("dataset"),
+        features=choose("features") if neural else Choice.of(model.build().features),
+        split=choose("split"),
+        clip_seconds=None if model.arguments.get("level") == "song" else clip_seconds,
+        min_seconds=scalar("min_seconds", float),
+        slice_rule=scalar("slice_rule", Literal["full", "legacy"]),
+        model=model,
+        split_seed=seed if split_seed is None else split_seed,
+        model_seed=seed if model_seed is None else model_seed,
+        trainer=_trainer(source, *values["trainer"]) if neural else None,
+    )
+
+
+def _folds(cell: Cell) -> list[Cell]:
+    """The cell itself, or one for each fold of a k-fold strategy that leaves its fold open."""
+    strategy = cell.split.build()
+    if strategy.n_folds == 1 or strategy.fold is not None:
+        return [cell]
+    chosen = [Choice(cell.split.cls, {**cell.split.arguments, "fold": fold}) for fold in range(strategy.n_folds)]
+    return [Cell(**{**{f.name: getattr(cell, f.name) for f in fields(cell)}, "split": choice}) for choice in chosen]
+
+
+def _choice(source: Source, key: str, spec: Any, where: Where) -> Choice:
+    """Resolves a short name, a class path, or `{class_path, init_args}`, and checks every argument."""
+    if isinstance(spec, str):
+        spec = {"class_path": spec}
+    if not isinstance(spec, dict) or not isinstance(spec.get("class_path"), str):
+        raise source.error(where, f"expected a name or {{class_path: NAME, init_args: {{…}}}}, got {spec!r}")
+    for extra in spec:
+        if extra not in ("class_path", "init_args"):
+            raise source.error((*where, extra), unknown(extra, ("class_path", "init_args")))
+    families = [_import(path) for path in FAMILIES[key]]
+    try:
+        cls = plugins.find(spec["class_path"], *families)
+    except BenchError as error:
+        raise source.error(where, str(error)) from None
+    given = spec.get("init_args") or {}
+    if not isinstance(given, dict):
+        raise source.error((*where, "init_args"), f"expected arguments of {cls.__name__}, got {given!r}")
+    choice = Choice(cls, _arguments(source, cls, given, where))
+    if not hasattr(cls, "given_by_data"):
+        try:
+            choice.build()
+        except BenchError as error:
+            raise source.error(where, str(error)) from None
+    return choice
+
+
+def _arguments(source: Source, cls: type, given: Mapping[str, Any], where: Where) -> dict[str, Any]:
+    """The constructor's signature is the schema: unknown names, missing ones and wrong types are refused."""
+    by_data = getattr(cls, "given_by_data", ())
+    schema = {name: p for name, p in inspect.signature(cls).parameters.items() if name not in by_data}
+    for name in given:
+        if name not in schema:
+            raise source.error((*where, "init_args", name), f"{cls.__name__}: {unknown(name, list(schema))}")
+    arguments = {}
+    for name, parameter in schema.items():
+        if name not in given and parameter.default is inspect.Parameter.empty:
+            raise source.error(where, f"{cls.__name__} needs {name!r}")
+        try:
+            arguments[name] = _checked(parameter.annotation, given[name]) if name in given else parameter.default
+        except ValueError as error:
+            raise source.error((*where, "init_args", name), str(error)) from None
+    return arguments
+
+
+def _trainer(source: Source, given: Any, where: Where) -> Trainer:
+    if not isinstance(given, dict):
+        raise source.error(where, f"expected settings such as max_epochs, got {given!r}")
+    arguments = _arguments(source, Trainer, given, where)
+    try:
+        return Trainer(**arguments)
+    except BenchError as error:
+        raise source.error(where, str(error)) from None
+
+
+def _checked(annotation: Any, value: Any) -> Any:
+    """Returns a value as the annotated type, or raises `ValueError` with one line that says what was expected."""
+    from jsonargparse import ArgumentError, ArgumentParser
+
+    if get_origin(annotation) is type and isinstance(value, str):
+        try:
+            return plugins.find(value, get_args(annotation)[0])
+        except BenchError as error:
+            raise ValueError(str(error)) from None
+    expected = getattr(annotation, "__name__", str(annotation)) if not get_args(annotation) else str(annotation)
+    expected = expected.replace("typing.", "").replace("pathlib.", "")
+    if value is None and type(None) not in get_args(annotation):
+        raise ValueError(f"expected {expected}, got null")
+    if isinstance(value, bool) and annotation in (int, float):
+        raise ValueError(f"expected {expected}, got {value}")
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--value", type=annotation)
+    try:
+        return parser.parse_object({"value": value}).value
+    except ArgumentError:
+        raise ValueError(f"expected {expected}, got {value!r}") from None
+
+
+def _import(path: str) -> type:
+    module, _, name = path.rpartition(".")
+    found: type = getattr(__import__(module, fromlist=[name]), name)
+    return found
+
+

@@ -1,0 +1,53 @@
+"""A list of audio files in a CSV."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from crnn_bench.datasets import Dataset, fingerprint
+from crnn_bench.errors import BenchError
+
+OPTIONAL = ("artist", "album", "title")
+
+
+class Manifest(Dataset):
+    """A CSV with the columns `path,label[,artist,album,title]`; paths are relative to `root`, or to the CSV's folder.
+
+    The artist defaults to the label, the title to the file's name. Genre and speaker labels go the same road.
+    """
+
+    def __init__(self, csv: str, root: str | None = None) -> None:
+        self.csv = csv
+        self.root = root
+
+    def tracks(self) -> pd.DataFrame:
+        csv = Path(self.csv).expanduser()
+        if not csv.is_file():
+            raise BenchError(f"no manifest {csv}")
+        try:
+            table = pd.read_csv(csv, dtype=str, keep_default_na=False, skipinitialspace=True)
+        except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+            raise BenchError(f"{csv}: not a readable CSV ({error})") from None
+        self._check(csv, table)
+        root = Path(self.root).expanduser() if self.root else csv.parent
+        paths = [root / name for name in table["path"]]
+        there = [path.is_file() for path in paths]
+        if not any(there):
+            raise BenchError(f"{csv}: none of its {len(table)} files is in {root}, e.g. {paths[0]}")
+        optional = {name: table[name] if name in table else "" for name in OPTIONAL}
+        rows = pd.DataFrame({"track_id": table["path"], "path": [str(path) for path in paths], **optional})
+        rows.insert(2, "label", table["label"])
+        rows["artist"] = rows["artist"].where(rows["artist"] != "", rows["label"])
+        rows["title"] = rows["title"].where(rows["title"] != "", [path.stem for path in paths])
+        rows["fingerprint"] = [fingerprint(path) if ok else "missing" for path, ok in zip(paths, there, strict=True)]
+        return rows
+
+    def _check(self, csv: Path, table: pd.DataFrame) -> None:
+        for column in ("path", "label"):
+            if column not in table:
+                raise BenchError(f"{csv}: no column {column!r}; expected path,label[,{','.join(OPTIONAL)}]")
+            empty = table.index[table[column].str.strip() == ""]
+            if len(empty):
+                raise BenchError(f"{csv}, line {empty[0] + 2}: empty {column}")
+        if table.empty:
+            raise BenchError(f"{csv}: no rows")

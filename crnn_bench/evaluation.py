@@ -1,0 +1,79 @@
+"""Predictions → scores; pure, so it runs again from stored predictions."""
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from crnn_bench.aggregations import Aggregation
+from crnn_bench.aggregations.sure_vote import SureVote
+from crnn_bench.metrics import Metric
+from crnn_bench.plugins import options
+from crnn_bench.records import Predictions
+
+SONG_RULE = SureVote.name  # the paper's; `song/…` without a rule's name means this one
+
+
+def songs(predictions: Predictions, aggregation: Aggregation) -> pd.DataFrame:
+    """Compiles slices to songs.
+
+    Returns:
+        One row a song, sorted by `track_id`: `track_id, truth, predicted` and a column `p_<label>` for each class.
+    """
+    order = np.argsort(predictions.table["track_id"].to_numpy(dtype=str), kind="stable")
+    tracks, first = np.unique(predictions.table["track_id"].to_numpy(dtype=str)[order], return_index=True)
+    groups = np.split(predictions.probabilities[order], first[1:])
+    compiled = np.stack([aggregation.song_probabilities(group) for group in groups])
+    truth = predictions.table["truth"].to_numpy()[order][first]
+    predicted = np.asarray(predictions.classes, dtype=object)[compiled.argmax(axis=1)]
+    table = pd.DataFrame({"track_id": tracks, "truth": truth, "predicted": predicted})
+    return pd.concat([table, pd.DataFrame(compiled, columns=[f"p_{label}" for label in predictions.classes])], axis=1)
+
+
+def scores(predictions: Predictions) -> dict[str, float]:
+    """Every metric per slice and per song.
+
+    Args:
+        predictions: of one part; of several folds put together, to score them as one.
+
+    Returns:
+        `slice/<metric>`, `song/<metric>` by the paper's vote, and `song/<metric>/<aggregation>` for the others. Where
+        each song is one prediction there is no slice level.
+    """
+    n_classes = len(predictions.classes)
+    result: dict[str, float] = {}
+    if not whole_songs(predictions):
+        predicted = predictions.probabilities.argmax(axis=1)
+        result |= {f"slice/{m.name}": m.score(predictions.truth, predicted, n_classes) for m in metrics()}
+    for rule in aggregations():
+        truth, predicted = song_classes(predictions, rule)
+        suffix = "" if rule.name == SONG_RULE else f"/{rule.name}"
+        result |= {f"song/{m.name}{suffix}": m.score(truth, predicted, n_classes) for m in metrics()}
+    return result
+
+
+def song_classes(predictions: Predictions, rule: Aggregation) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """True and predicted class numbers of each song, (songs,) and (songs,)."""
+    table = songs(predictions, rule)
+    categories = list(predictions.classes)
+    truth, predicted = (pd.Categorical(table[column], categories=categories).codes for column in ("truth", "predicted"))
+    return truth.astype(np.int64), predicted.astype(np.int64)
+
+
+def whole_songs(predictions: Predictions) -> bool:
+    """Whether each song is one prediction, so that the slice level would say the same twice."""
+    return predictions.table["track_id"].is_unique
+
+
+def confusion(truth: NDArray[np.int64], predicted: NDArray[np.int64], n_classes: int) -> NDArray[np.int64]:
+    """Counts, (true class, predicted class)."""
+    return np.bincount(truth * n_classes + predicted, minlength=n_classes**2).reshape(n_classes, n_classes)
+
+
+def metrics() -> list[Metric]:
+    """One of each metric in the folder, by name."""
+    return sorted((cls() for cls in set(options(Metric).values())), key=lambda metric: metric.name)
+
+
+def aggregations() -> list[Aggregation]:
+    """One of each aggregation in the folder, by name."""
+    return sorted((cls() for cls in set(options(Aggregation).values())), key=lambda rule: rule.name)

@@ -1,0 +1,190 @@
+"""Tracks and features → memory-mapped arrays on disk, computed once.
+
+`root/<feature key>/<shard>.npy` holds the frames of some tracks one after another, time-major float16; the
+`<shard>.parquet` beside it says which. A shard is written under a temporary name and renamed, its index last: what has
+no index does not exist. Names are unique, so any number of writers may share a store, and a killed extraction goes on
+where it was.
+"""
+
+import hashlib
+import os
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from crnn_bench.audio import UnusableAudio
+from crnn_bench.datasets import Dataset
+from crnn_bench.errors import BenchError
+from crnn_bench.features import Feature
+
+MOST_TRACKS_IN_SHARD = 64
+INDEX_COLUMNS = ("track_id", "fingerprint", "seconds", "content", "reason", "shard", "first_frame", "n_frames")
+
+
+def default_root() -> Path:
+    """`$CRNN_BENCH_CACHE`, or `~/.cache/crnn_bench`."""
+    return Path(os.environ.get("CRNN_BENCH_CACHE", "~/.cache/crnn_bench")).expanduser() / "features"
+
+
+@dataclass(frozen=True)
+class FeatureStore:
+    """What is stored of one feature.
+
+    Attributes:
+        root: of all features' stores.
+        feature: which one.
+    """
+
+    root: Path
+    feature: Feature
+
+    @property
+    def folder(self) -> Path:
+        """Where its shards lie; another parameter or version gives another folder."""
+        return self.root / self.feature.key
+
+    def index(self) -> pd.DataFrame:
+        """One row a stored or rejected track; shards that are not whole are passed over."""
+        tables = [pd.read_parquet(path) for path in sorted(self.folder.glob("*.parquet"))]
+        whole = [table for table in tables if len(table) and self._is_whole(table)]
+        if not whole:
+            return pd.DataFrame(columns=list(INDEX_COLUMNS))
+        return pd.concat(whole, ignore_index=True).drop_duplicates(["track_id", "fingerprint"], ignore_index=True)
+
+    def lookup(self, tracks: pd.DataFrame) -> pd.DataFrame:
+        """The index rows of these tracks in their present form, in their order; absent ones are left out."""
+        wanted = tracks[["track_id", "fingerprint"]].drop_duplicates()
+        return wanted.merge(self.index(), on=["track_id", "fingerprint"], how="inner")
+
+    def arrays(self, tracks: pd.DataFrame) -> list[NDArray[np.float16]]:
+        """Views of shape (frames, bins), one a track, in their order.
+
+        Raises:
+            BenchError: a track is not stored.
+        """
+        rows = self.lookup(tracks).set_index("track_id")
+        missing = [track for track in tracks["track_id"] if track not in rows.index]
+        if missing:
+            raise BenchError(f"{missing[0]} is not in the feature store {self.folder}; run `crnn-bench prepare` first")
+        ordered = rows.loc[tracks["track_id"].tolist()]
+        places = zip(ordered["shard"], ordered["first_frame"], ordered["n_frames"], strict=True)
+        return [_open(self.folder / f"{shard}.npy")[first : first + number] for shard, first, number in places]
+
+    def write(self, rows: list[dict[str, object]], frames: list[NDArray[np.float16]]) -> None:
+        """Stores a shard whole, or nothing of it."""
+        shard = uuid.uuid4().hex
+        self.folder.mkdir(parents=True, exist_ok=True)
+        stacked = np.concatenate(frames) if frames else np.empty((0, self.feature.n_bins), np.float16)
+        starts = np.cumsum([0, *(row["n_frames"] for row in rows)])[:-1]
+        index = pd.DataFrame(rows).assign(shard=shard, first_frame=starts)[list(INDEX_COLUMNS)]
+        array_part, index_part = self.folder / f".{shard}.npy.part", self.folder / f".{shard}.parquet.part"
+        try:
+            with array_part.open("wb") as file:
+                np.save(file, stacked)
+                file.flush()
+                os.fsync(file.fileno())
+            index.to_parquet(index_part, index=False)
+            array_part.replace(self.folder / f"{shard}.npy")
+            index_part.replace(self.folder / f"{shard}.parquet")
+        finally:
+            array_part.unlink(missing_ok=True)
+            index_part.unlink(missing_ok=True)
+
+    def _is_whole(self, index: pd.DataFrame) -> bool:
+        path = self.folder / f"{index['shard'].iloc[0]}.npy"
+        try:
+            array = _open(path)
+        except (OSError, ValueError):
+            return False
+        return bool(array.shape == (index["n_frames"].sum(), self.feature.n_bins))
+
+
+def missing(root: Path, tracks: pd.DataFrame, features: Sequence[Feature]) -> dict[str, list[Feature]]:
+    """Which features of which track have still to be computed: `{track_id: [feature, …]}`."""
+    todo: dict[str, list[Feature]] = {}
+    for feature in features:
+        there = set(FeatureStore(root, feature).lookup(tracks)["track_id"])
+        for track in dict.fromkeys(tracks["track_id"]):
+            if track not in there:
+                todo.setdefault(track, []).append(feature)
+    return todo
+
+
+def extract(
+    dataset: Dataset, tracks: pd.DataFrame, features: Sequence[Feature], root: Path, workers: int
+) -> Iterator[tuple[int, float]]:
+    """Computes what is missing, in parallel processes; each file is decoded once for all features.
+
+    Args:
+        dataset: reads the tracks.
+        tracks: its listing.
+        features: wanted; those of one sample rate share a decoding.
+        root: of the store.
+        workers: processes.
+
+    Yields:
+        (tracks done, seconds of audio done) after each shard, in any order.
+
+    Raises:
+        BenchError: the store cannot be written (disk full, no permission); names the folder.
+    """
+    from joblib import Parallel, delayed
+
+    todo = missing(root, tracks, features)
+    rows = [row for _, row in tracks.drop_duplicates("track_id").iterrows() if row["track_id"] in todo]
+    size = max(1, min(MOST_TRACKS_IN_SHARD, len(rows) // (8 * workers)))
+    chunks = [rows[first : first + size] for first in range(0, len(rows), size)]
+    jobs = (delayed(_extract_shard)(dataset, chunk, [todo[row["track_id"]] for row in chunk], root) for chunk in chunks)
+    yield from Parallel(n_jobs=min(workers, max(1, len(chunks))), return_as="generator_unordered")(jobs)
+
+
+def _extract_shard(
+    dataset: Dataset, tracks: list[pd.Series], wanted: list[list[Feature]], root: Path
+) -> tuple[int, float]:
+    """Reads some tracks and stores their features, one shard a feature."""
+    done: dict[str, tuple[Feature, list[dict[str, object]], list[NDArray[np.float16]]]] = {}
+    seconds_done = 0.0
+    for track, features in zip(tracks, wanted, strict=True):
+        for rate in sorted({feature.sample_rate for feature in features}):
+            samples, finding = _examine(dataset, track, rate)
+            seconds_done += finding["seconds"] if rate == features[0].sample_rate else 0.0
+            for feature in features:
+                if feature.sample_rate != rate:
+                    continue
+                _, rows, frames = done.setdefault(feature.key, (feature, [], []))
+                computed = [feature.compute(samples).astype(np.float16)] if samples is not None else []
+                rows.append({**finding, "n_frames": sum(len(array) for array in computed)})
+                frames.extend(computed)
+    for feature, rows, frames in done.values():
+        try:
+            FeatureStore(root, feature).write(rows, frames)
+        except OSError as error:
+            raise BenchError(f"cannot write features to {root} ({error.strerror}); free space or set CRNN_BENCH_CACHE") from None
+    return len(tracks), seconds_done
+
+
+def _examine(dataset: Dataset, track: pd.Series, rate: int) -> tuple[NDArray[np.float32] | None, dict[str, object]]:
+    """A track's samples, or none and the reason why it cannot be used."""
+    finding = {"track_id": track["track_id"], "fingerprint": track["fingerprint"], "seconds": 0.0, "content": "", "reason": ""}
+    try:
+        samples = dataset.read(track, rate)
+    except UnusableAudio as error:
+        return None, {**finding, "reason": str(error)}
+    except FileNotFoundError:
+        return None, {**finding, "reason": "no such file"}
+    except PermissionError:
+        return None, {**finding, "reason": "no permission to read it"}
+    content = hashlib.blake2b(np.ascontiguousarray(samples).data, digest_size=16).hexdigest()
+    return samples, {**finding, "seconds": len(samples) / rate, "content": content}
+
+
+@lru_cache(maxsize=4096)
+def _open(path: Path) -> NDArray[np.float16]:
+    array: NDArray[np.float16] = np.load(path, mmap_mode="r")
+    return array
