@@ -7,6 +7,9 @@ from crnn_bench.errors import BenchError
 from crnn_bench.records import TRACK_COLUMNS, Catalogue
 
 
+FINDINGS = ["track_id", "seconds", "content", "reason"]
+
+
 def listing(dataset: Dataset) -> pd.DataFrame:
     """Lists a dataset's tracks, sorted by id, each once.
 
@@ -42,7 +45,7 @@ def build(tracks: pd.DataFrame, findings: pd.DataFrame, min_seconds: float) -> C
     """
     repeated = tracks.duplicated("track_id")
     duplicates = tracks.loc[repeated, ["track_id"]].assign(reason="listed more than once; kept once")
-    table = tracks[~repeated].merge(findings, on="track_id", how="left", validate="one_to_one")
+    table = tracks[~repeated].merge(findings[FINDINGS], on="track_id", how="left", validate="one_to_one")
     short = (table["reason"] == "") & (table["seconds"] < min_seconds)
     durations = table.loc[short, "seconds"].map(lambda seconds: f"{seconds:.2f} s is shorter than a slice of {min_seconds:g} s")
     table.loc[short, "reason"] = durations

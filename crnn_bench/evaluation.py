@@ -29,19 +29,19 @@ def songs(predictions: Predictions, aggregation: Aggregation) -> pd.DataFrame:
     return pd.concat([table, pd.DataFrame(compiled, columns=[f"p_{label}" for label in predictions.classes])], axis=1)
 
 
-def scores(predictions: Predictions) -> dict[str, float]:
+def scores(predictions: Predictions, slice_level: bool = True) -> dict[str, float]:
     """Every metric per slice and per song.
 
     Args:
         predictions: of one part; of several folds put together, to score them as one.
+        slice_level: false where each song is one prediction, and the slice level would say the same twice.
 
     Returns:
-        `slice/<metric>`, `song/<metric>` by the paper's vote, and `song/<metric>/<aggregation>` for the others. Where
-        each song is one prediction there is no slice level.
+        `slice/<metric>`, `song/<metric>` by the paper's vote, and `song/<metric>/<aggregation>` for the others.
     """
     n_classes = len(predictions.classes)
     result: dict[str, float] = {}
-    if not whole_songs(predictions):
+    if slice_level:
         predicted = predictions.probabilities.argmax(axis=1)
         result |= {f"slice/{m.name}": m.score(predictions.truth, predicted, n_classes) for m in metrics()}
     for rule in aggregations():
@@ -57,11 +57,6 @@ def song_classes(predictions: Predictions, rule: Aggregation) -> tuple[NDArray[n
     categories = list(predictions.classes)
     truth, predicted = (pd.Categorical(table[column], categories=categories).codes for column in ("truth", "predicted"))
     return truth.astype(np.int64), predicted.astype(np.int64)
-
-
-def whole_songs(predictions: Predictions) -> bool:
-    """Whether each song is one prediction, so that the slice level would say the same twice."""
-    return predictions.table["track_id"].is_unique
 
 
 def confusion(truth: NDArray[np.int64], predicted: NDArray[np.int64], n_classes: int) -> NDArray[np.int64]:

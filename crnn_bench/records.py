@@ -167,3 +167,10 @@ class Predictions:
         )
         columns = {f"p_{label}": probabilities[:, index] for index, label in enumerate(classes)}
         return cls(pd.concat([table, pd.DataFrame(columns)], axis=1), classes)
+
+    @classmethod
+    def joined(cls, several: "Sequence[Predictions]") -> "Predictions":
+        """Several tables of the same classes as one: parts of a cell, or folds that are scored together."""
+        if len({some.classes for some in several}) != 1:
+            raise ValueError("only predictions of the same classes can be joined")
+        return cls(pd.concat([some.table for some in several], ignore_index=True), several[0].classes)

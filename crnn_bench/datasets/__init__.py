@@ -16,6 +16,11 @@ class Dataset(ABC):
     A subclass in a file of its own is all that a new dataset needs.
     """
 
+    @property
+    def name(self) -> str:
+        """Names the dataset in tables and in MLflow."""
+        return type(self).__name__
+
     @abstractmethod
     def tracks(self) -> pd.DataFrame:
         """Lists every track, one row each, in any order.

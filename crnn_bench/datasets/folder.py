@@ -21,6 +21,10 @@ class Folder(Dataset):
         self.root = root
         self.artists = artists
 
+    @property
+    def name(self) -> str:
+        return Path(self.root).expanduser().resolve().name
+
     def tracks(self) -> pd.DataFrame:
         root = Path(self.root).expanduser()
         if not root.is_dir():

@@ -20,6 +20,10 @@ class Manifest(Dataset):
         self.csv = csv
         self.root = root
 
+    @property
+    def name(self) -> str:
+        return Path(self.csv).stem
+
     def tracks(self) -> pd.DataFrame:
         csv = Path(self.csv).expanduser()
         if not csv.is_file():
@@ -34,7 +38,7 @@ class Manifest(Dataset):
         there = [path.is_file() for path in paths]
         if not any(there):
             raise BenchError(f"{csv}: none of its {len(table)} files is in {root}, e.g. {paths[0]}")
-        optional = {name: table[name] if name in table else "" for name in OPTIONAL}
+        optional = {name: table.get(name, "") for name in OPTIONAL}
         rows = pd.DataFrame({"track_id": table["path"], "path": [str(path) for path in paths], **optional})
         rows.insert(2, "label", table["label"])
         rows["artist"] = rows["artist"].where(rows["artist"] != "", rows["label"])

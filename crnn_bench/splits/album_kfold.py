@@ -3,7 +3,13 @@
 import numpy as np
 import pandas as pd
 
-from crnn_bench.splits import SplitStrategy, check_fold, deal_folds, require, stratified_sample
+from crnn_bench.splits import (
+    SplitStrategy,
+    check_fold,
+    deal_folds,
+    require,
+    stratified_sample,
+)
 
 
 class AlbumKFold(SplitStrategy):

@@ -1,0 +1,7 @@
+"""`python -m crnn_bench` is `crnn-bench`."""
+
+import sys
+
+from crnn_bench.cli import main
+
+sys.exit(main())

@@ -1,0 +1,117 @@
+"""The commands; heavy things are imported only where a command needs them."""
+
+import argparse
+import os
+import sys
+import warnings
+from importlib import resources
+from pathlib import Path
+
+from crnn_bench.errors import BenchError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs a command; returns its exit code: 0, 2 for a mistake or fault that the one printed line names, 130 for Ctrl-C."""
+    options = _parser().parse_args(arguments)
+    sys.path.insert(0, os.getcwd())  # a class path of the user's own is found where they stand
+    try:
+        options.command(options)
+    except BenchError as error:
+        print(f"crnn-bench: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"crnn-bench: {error.filename or 'the disk'}: {error.strerror or error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("crnn-bench: stopped; the same command goes on with what is not finished", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="crnn-bench", description="Honest benchmarks of music artist classification, from whole songs to a table of F1."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, function: object, text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=text)
+        added.set_defaults(command=function)
+        return added
+
+    demo = command("demo", _demo, "run the main job on music that the package composes itself")
+    _add_run_options(demo)
+    prepare = command("prepare", _prepare, "extract an experiment's features only")
+    run = command("run", _run, "run what is not finished of an experiment, and print its table")
+    _add_run_options(run)
+    split = command("split", _split, "write a split of an experiment's dataset to a CSV file")
+    split.add_argument("--strategy", required=True, metavar="NAME", help="SongSplit, AlbumSplit, SongKFold, a class path …")
+    split.add_argument("--seed", type=int, default=0, help="of the split (default 0)")
+    split.add_argument("--csv", type=Path, required=True, help="where to write it, e.g. splits/NAME.csv")
+    for parser_of_yaml in (prepare, run, split):
+        parser_of_yaml.add_argument("experiment", type=Path, metavar="EXPERIMENT.yaml")
+    for settable in (demo, prepare, run, split):
+        settable.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
+                              help="override the YAML, e.g. trainer.max_epochs=2 or grid.seed=[0]; may be repeated")  # fmt: skip
+    report = command("report", _report, "rebuild tables and figures from what a run has stored")
+    report.add_argument("folder", type=Path, metavar="DIR")
+    ui = command("ui", _ui, "open the MLflow dashboard on a run's store")
+    ui.add_argument("folder", type=Path, nargs="?", metavar="DIR", help="a results folder (default: the newest in runs/)")
+    ui.add_argument("--port", type=int, default=5000)
+    return parser
+
+
+def _add_run_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, metavar="DIR", help="results folder (default: runs/NAME)")
+    parser.add_argument("--tracking-uri", metavar="URI", help="MLflow store (default: MLFLOW_TRACKING_URI, or SQLite in DIR)")
+    parser.add_argument("--rerun", action="store_true", help="run finished cells, too")
+
+
+def _demo(options: argparse.Namespace) -> None:
+    with resources.as_file(resources.files("crnn_bench").joinpath("demo.yaml")) as path:
+        _run(argparse.Namespace(**{**vars(options), "experiment": path}))
+
+
+def _run(options: argparse.Namespace) -> None:
+    from crnn_bench import config
+
+    work = config.load(options.experiment, options.overrides)
+    _be_quiet()
+    from crnn_bench import runner
+
+    runner.run(work, options.out or Path("runs") / work.name, options.tracking_uri, options.rerun)
+
+
+def _prepare(options: argparse.Namespace) -> None:
+    from crnn_bench import config, runner
+
+    runner.plan_only(config.load(options.experiment, options.overrides))
+
+
+def _split(options: argparse.Namespace) -> None:
+    from crnn_bench import config, runner
+
+    overrides = [*options.overrides, f"grid.split=[{options.strategy}]", f"grid.seed=[{options.seed}]"]
+    runner.write_splits(config.load(options.experiment, overrides), options.csv)
+
+
+def _report(options: argparse.Namespace) -> None:
+    from crnn_bench import report
+
+    for path in report.rebuild(options.folder):
+        print(path)
+
+
+def _ui(options: argparse.Namespace) -> None:
+    folder = options.folder or max(Path("runs").glob("*/"), key=lambda path: path.stat().st_mtime, default=Path("runs"))
+    database = folder / "mlflow.db"
+    if not database.is_file():
+        raise BenchError(f"no MLflow store {database}; `crnn-bench run` makes one")
+    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", f"sqlite:///{database.resolve()}"]
+    os.execv(sys.executable, [*command, "--port", str(options.port)])
+
+
+def _be_quiet() -> None:
+    """Keeps third parties' remarks out of the output; faults of ours still show."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    warnings.filterwarnings("ignore", module=r"(mlflow|torch|pytorch_lightning|lightning_fabric)\b")

@@ -1,0 +1,166 @@
+"""One cell from catalogue to scores: the only place where the steps meet."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from crnn_bench import catalogue as catalogues
+from crnn_bench import classical, networks, report, slicing, splitting
+from crnn_bench.config import Cell
+from crnn_bench.datasets import Dataset
+from crnn_bench.feature_store import FeatureStore
+from crnn_bench.features import Feature
+from crnn_bench.plugins import digest
+from crnn_bench.records import PARTS, Catalogue, Predictions, Slices, Split
+from crnn_bench.results import Result
+from crnn_bench.splits import file_split
+from crnn_bench.tracking import Run
+
+Model = networks.FittedNetwork | classical.FittedBaseline
+OnEpoch = Callable[[Mapping[str, float]], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A cell whose data is there: everything that decides its predictions.
+
+    Attributes:
+        cell: the point of the grid.
+        dataset, feature: built.
+        catalogue: the usable tracks.
+        split: proved not to leak.
+        store: holds the features of every track.
+    """
+
+    cell: Cell
+    dataset: Dataset
+    feature: Feature
+    catalogue: Catalogue
+    split: Split
+    store: FeatureStore
+
+    @property
+    def identity(self) -> str:
+        """Hash of the cell, the audio and the feature's version: a finished cell of this identity is not run again."""
+        return digest([self.cell.describe(), self.catalogue.digest, self.feature.key])
+
+    @property
+    def name(self) -> str:
+        """Names the cell's files: readable, and unique by its end."""
+        clip = "songs" if self.cell.clip_seconds is None else f"{self.cell.clip_seconds:g}s"
+        fold = self.cell.split.arguments.get("fold")
+        split = self.cell.split.label + ("" if fold is None else f"-fold{fold}")
+        return f"{self.cell.model.label}-{split}-{clip}-seed{self.cell.model_seed}-{self.identity[:8]}"
+
+    def slices(self, part: str) -> Slices:
+        """The slices of one part."""
+        tracks = self.catalogue.table[self.catalogue.table["track_id"].isin(getattr(self.split, part))]
+        arrays = self.store.arrays(tracks)
+        rate = self.feature.frames_per_second
+        return slicing.cut(tracks, arrays, self.catalogue.classes, rate, self.cell.clip_seconds, self.cell.slice_rule)
+
+
+def plan(cell: Cell, tracks: pd.DataFrame, root: Path) -> Plan:
+    """Checks that a cell can be run, before anything is trained.
+
+    Args:
+        cell: to be run.
+        tracks: the dataset's listing; every track's features are stored.
+        root: of the feature stores.
+
+    Raises:
+        BenchError: too few labels, an impossible split, a slice too short for the network.
+    """
+    dataset, feature = cell.dataset.build(), cell.features.build()
+    store = FeatureStore(root, feature)
+    catalogue = catalogues.build(tracks, store.lookup(tracks), cell.min_seconds)
+    split = splitting.split(catalogue, cell.split.build(), cell.split_seed)
+    planned = Plan(cell, dataset, feature, catalogue, split, store)
+    if cell.trainer:
+        networks.build(cell.model, planned.slices("test"), len(catalogue.classes), cell.model_seed)
+    return planned
+
+
+def run(planned: Plan, cache: Path, on_epoch: OnEpoch) -> tuple[Result, Model]:
+    """Fits and predicts; the test part is first seen when the model is final."""
+    cell, classes = planned.cell, planned.catalogue.classes
+    slices = {part: planned.slices(part) for part in PARTS}
+    train, validation = slices["train"], slices["validation"]
+    started = time.perf_counter()
+    model: Model
+    if cell.trainer:
+        model = networks.fit(cell.model, train, validation, len(classes), cell.trainer, cell.model_seed, cache, on_epoch)
+    else:
+        model = classical.fit(cell.model.build(), train, validation, len(classes), cell.model_seed)
+    fitted = time.perf_counter()
+    predictions = Predictions.joined(
+        [Predictions.from_slices(slices[p], model.predict_proba(slices[p]), classes, p) for p in ("validation", "test")]
+    )
+    predicting = time.perf_counter() - fitted
+    record = {
+        "name": planned.name,
+        "identity": planned.identity,
+        "dataset": planned.dataset.name,
+        "parameters": cell.parameters,
+        "classes": list(classes),
+        **{f"n_{part}_slices": len(slices[part]) for part in PARTS},
+        **{f"n_{part}_songs": len(getattr(planned.split, part)) for part in PARTS},
+        "n_rejected": len(planned.catalogue.rejected),
+        "fit_seconds": fitted - started,
+        "slices_per_second": len(train) / (fitted - started),
+        "n_bins": train.n_bins,
+        "n_frames": int(train.length[0]),
+        "predict_seconds": predicting,
+        "predict_slices_per_second": len(predictions.table) / predicting,
+        **model.details,
+    }
+    return Result(predictions, record, _embeddings(model, slices)), model
+
+
+def keep(planned: Plan, result: Result, model: Model, out: Path, log: Run, tables: Mapping[str, Any]) -> None:
+    """Stores a cell on disk, draws its figures, and logs all of it."""
+    log.log_parameters(planned.cell.parameters)
+    log.log_dataset(planned.dataset.name, planned.catalogue.digest, str(planned.cell.dataset.describe()))
+    numbers = {name: value for name, value in result.record.items() if isinstance(value, (int, float))}
+    log.log_metrics(numbers | report.of_cell(result))
+    files = result.save(out)
+    log.log_files(*files[:1], folder="predictions")
+    log.log_files(*files[1:], folder="embeddings")
+    log.log_files(*report.draw_cell(out, result), folder="figures")
+    split = out / "splits" / f"{result.name}.csv"
+    write_split(planned, split)
+    log.log_files(split, folder="split")
+    for name, table in tables.items():
+        log.log_json(table, name)
+    log.log_json(planned.catalogue.rejected.to_dict("records"), "rejected.json")
+    if isinstance(model, networks.FittedNetwork):
+        log.log_network(model.network, (result.record["n_bins"], result.record["n_frames"]), len(result.record["classes"]))
+    else:
+        log.log_estimator(model.estimator, model.estimator.n_features_in_)
+
+
+def write_split(planned: Plan, path: Path) -> None:
+    """Writes a plan's split as a frozen CSV, with its strategy, seed and checksum."""
+    columns = ["track_id", "label", "artist", "album"]
+    parts = planned.catalogue.table[columns].merge(planned.split.table, on="track_id", how="inner")
+    strategy = f"{planned.cell.split.label} {planned.cell.split.describe()['init_args']}"
+    counts = ", ".join(f"{len(getattr(planned.split, part))} {part}" for part in PARTS)
+    comments = [f"{strategy}, seed {planned.cell.split_seed}", f"{planned.dataset.name}: {counts}"]
+    file_split.write(path, parts, comments)
+
+
+def _embeddings(model: Model, slices: Mapping[str, Slices]) -> pd.DataFrame | None:
+    """Bottleneck vectors of every slice of every part; none for a classical model."""
+    if not isinstance(model, networks.FittedNetwork):
+        return None
+    tables = []
+    for part, some in slices.items():
+        vectors = model.embed(some)
+        columns = pd.DataFrame(vectors, columns=[f"e{index}" for index in range(vectors.shape[1])])
+        tracks = [some.tracks[index] for index in some.track]
+        tables.append(columns.assign(track_id=tracks, part=part, label=some.label))
+    return pd.concat(tables, ignore_index=True)

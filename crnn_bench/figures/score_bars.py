@@ -1,0 +1,28 @@
+"""Weighted F1 of every group of cells, side by side."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from crnn_bench.figures import PALETTE
+
+
+def draw(summary: pd.DataFrame) -> Figure:
+    """Draws mean weighted F1 per slice and per song; whiskers are the standard deviation over seeds.
+
+    Args:
+        summary: `group` (text), `level` (slice or song), `mean`, `std`.
+    """
+    groups = list(dict.fromkeys(summary["group"]))
+    figure = Figure(figsize=(8, 1.2 + 0.55 * len(groups)), layout="constrained")
+    axes = figure.subplots()
+    for offset, (level, colour) in enumerate(zip(("slice", "song"), PALETTE, strict=False)):
+        rows = summary[summary["level"] == level].set_index("group").reindex(groups)
+        places = np.arange(len(groups)) + 0.38 * (offset - 0.5)
+        whiskers = rows["std"].fillna(0)
+        axes.barh(places, rows["mean"], 0.36, xerr=whiskers, color=colour, label=f"per {level}", capsize=2)
+    axes.set_yticks(range(len(groups)), groups, fontsize=8)
+    axes.invert_yaxis()
+    axes.set(xlim=(0, 1), xlabel="weighted F1 on test songs (mean and deviation over seeds)")
+    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    return figure

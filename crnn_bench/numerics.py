@@ -1,0 +1,104 @@
+"""Number format and memory layout of training: which is fastest on this machine, found by a short trial."""
+
+import json
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import torch
+from torch import nn
+
+Module = TypeVar("Module", bound=nn.Module)
+
+WORTH = 1.1  # a format must beat plain fp32 by this much, or plain fp32 stays
+TRIAL_STEPS = 3
+
+
+@dataclass(frozen=True)
+class Numerics:
+    """How numbers are held while training; predictions are always made in fp32.
+
+    Attributes:
+        name: for the record.
+        lightning: the same for Lightning's trainer.
+        channels_last: whether maps lie in memory pixel by pixel, as CPU and GPU convolutions want them.
+    """
+
+    name: str
+    lightning: Literal["32-true", "bf16-mixed"]
+    channels_last: bool
+
+    def lay_out(self, network: Module) -> Module:
+        """Returns the network with its weights in the layout."""
+        return network.to(memory_format=torch.channels_last) if self.channels_last else network  # type: ignore[call-overload]
+
+    def autocast(self, device: str) -> torch.autocast:
+        """The context in which a step runs."""
+        return torch.autocast(device, torch.bfloat16, enabled=self.lightning == "bf16-mixed")
+
+
+PLAIN = Numerics("fp32", "32-true", channels_last=False)
+CHANNELS_LAST = Numerics("fp32, channels-last", "32-true", channels_last=True)
+BF16 = Numerics("bf16, channels-last", "bf16-mixed", channels_last=True)
+
+
+def numerics_of(
+    precision: str, build: Callable[[], nn.Module], shape: tuple[int, int, int], cache: Path
+) -> Numerics:
+    """Returns what `trainer.precision` stands for: `auto` is the fastest for training steps on this machine.
+
+    The choice is kept in a file, so that a cell trained twice on one machine gives the same numbers.
+
+    Args:
+        precision: `auto`, `bf16` or `fp32`.
+        build: makes the network anew.
+        shape: of a batch, (batch, bins, frames).
+        cache: folder of the file.
+    """
+    if precision != "auto":
+        return BF16 if precision == "bf16" else PLAIN
+    path = cache / "numerics.json"
+    key = "|".join([platform.node(), _processor(), torch.__version__, str(torch.get_num_threads()), repr(build()), str(shape)])
+    known: dict[str, str] = json.loads(path.read_text()) if path.is_file() else {}
+    candidates = {numerics.name: numerics for numerics in (PLAIN, CHANNELS_LAST, BF16)}
+    if key not in known:
+        with torch.random.fork_rng():
+            rates = {name: _steps_per_second(build(), shape, numerics) for name, numerics in candidates.items()}
+        fastest = max(rates, key=lambda name: rates[name])
+        known[key] = fastest if rates[fastest] > WORTH * rates[PLAIN.name] else PLAIN.name
+        cache.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.part")
+        temporary.write_text(json.dumps(known, indent=1))
+        temporary.replace(path)
+    return candidates[known[key]]
+
+
+def _steps_per_second(network: nn.Module, shape: tuple[int, int, int], numerics: Numerics) -> float:
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    network = numerics.lay_out(network).to(device).train()
+    optimizer = torch.optim.Adam(network.parameters())
+    x, y = torch.randn(shape, device=device), torch.zeros(shape[0], dtype=torch.long, device=device)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        with numerics.autocast(device):
+            loss = nn.functional.cross_entropy(network(x), y)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+
+    step()
+    best = min(_seconds(step) for _ in range(TRIAL_STEPS))
+    return 1 / best
+
+
+def _seconds(function: Callable[[], Any]) -> float:
+    started = time.perf_counter()
+    function()
+    return time.perf_counter() - started
+
+
+def _processor() -> str:
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or platform.machine()

@@ -1,0 +1,193 @@
+"""An experiment's cells, one after another: prepare, plan, run what is not finished, report."""
+
+import os
+import platform
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from crnn_bench import catalogue as catalogues
+from crnn_bench import experiment, feature_store, report, tracking
+from crnn_bench.config import Cell, Experiment
+from crnn_bench.experiment import Plan
+from crnn_bench.plugins import Choice
+from crnn_bench.results import predictions_path
+
+PACKAGES = ("crnn-bench", "torch", "pytorch-lightning", "librosa", "soundfile", "scikit-learn", "numpy", "pandas", "mlflow")
+console = Console(highlight=False)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The listings of an experiment's datasets, whose features are stored."""
+
+    listings: Mapping[Choice, pd.DataFrame]
+    root: Path
+
+
+def prepare(work: Experiment, workers: int | None = None) -> Prepared:
+    """Extracts what is missing of every feature that a cell of the experiment needs.
+
+    Args:
+        work: the experiment.
+        workers: processes; one a core without it.
+    """
+    root = feature_store.default_root()
+    listings: dict[Choice, pd.DataFrame] = {}
+    for chosen in dict.fromkeys(cell.dataset for cell in work.cells):
+        dataset = chosen.build()
+        listings[chosen] = tracks = catalogues.listing(dataset)
+        features = [choice.build() for choice in dict.fromkeys(c.features for c in work.cells if c.dataset == chosen)]
+        todo = feature_store.missing(root, tracks, features)
+        names = " and ".join(type(feature).__name__ for feature in features)
+        if not todo:
+            console.print(f"{dataset.name}: {names} of all {tracks['track_id'].nunique()} tracks are stored")
+            continue
+        steps = feature_store.extract(dataset, tracks, features, root, workers or os.cpu_count() or 1)
+        seconds = _follow(f"{dataset.name}: {names}", len(todo), steps)
+        console.print(f"{dataset.name}: {names} of {len(todo)} tracks extracted in {seconds:.1f} s, {len(todo) / seconds:.1f} tracks/s")
+    return Prepared(listings, root)
+
+
+def _follow(title: str, total: int, steps: Any) -> float:
+    """Shows extraction's progress: rate, and an estimate of what is left."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total} tracks, {task.fields[rate]:.1f} tracks/s, {task.fields[realtime]:.0f}x real time,"),
+        TimeRemainingColumn(),
+        TextColumn("left,"),
+        TimeElapsedColumn(),
+    )
+    started = time.perf_counter()
+    audio_seconds = 0.0
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task(title, total=total, rate=0.0, realtime=0.0)
+        for tracks, seconds in steps:
+            audio_seconds += seconds
+            elapsed = time.perf_counter() - started
+            done = progress.tasks[0].completed + tracks
+            progress.update(task, advance=tracks, rate=done / elapsed, realtime=audio_seconds / elapsed)
+    return time.perf_counter() - started
+
+
+def plan(work: Experiment, prepared: Prepared) -> list[Plan]:
+    """Plans every cell, so that what cannot run is refused before anything is trained."""
+    plans = [experiment.plan(cell, prepared.listings[cell.dataset], prepared.root) for cell in work.cells]
+    rejected = {row.track_id: row.reason for one in plans for row in one.catalogue.rejected.itertuples()}
+    for track, reason in sorted(rejected.items()):
+        console.print(f"[yellow]left out[/] {track}: {reason}")
+    return plans
+
+
+def run(work: Experiment, out: Path, uri: str | None, rerun: bool) -> None:
+    """Runs what is not finished, and writes the tables and figures of the whole experiment.
+
+    Args:
+        work: the experiment.
+        out: the results' folder.
+        uri: of the tracking store; `MLFLOW_TRACKING_URI`, or SQLite in `out`, without it.
+        rerun: runs finished cells, too.
+    """
+    started = time.perf_counter()
+    out.mkdir(parents=True, exist_ok=True)
+    uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or store_uri(out)
+    tracker = tracking.connect(uri, work.name)
+    prepared = prepare(work)
+    plans = plan(work, prepared)
+    report.begin(out, work.name, [planned.name for planned in plans], work.text)
+    with tracker.parent(f"{work.name}: {len(plans)} cells", _tags(plans)) as parent:
+        for number, planned in enumerate(plans, 1):
+            _one(planned, f"[{number}/{len(plans)}] {title(planned.cell)}", out, tracker, rerun, work)
+        tables = report.write(out)
+        parent.log_files(*tables)
+        parent.log_metrics({"cells": len(plans), "seconds": time.perf_counter() - started})
+    console.print(report.console_table(out))
+    console.print(f"{len(plans)} cells in {time.perf_counter() - started:.0f} s")
+    console.print(f"report: {out / 'report.html'}\nMLflow: {uri}  (crnn-bench ui {out})", soft_wrap=True)
+
+
+def _one(planned: Plan, heading: str, out: Path, tracker: tracking.Tracker, rerun: bool, work: Experiment) -> None:
+    """Runs a cell, unless a finished run holds it."""
+    known = None if rerun else tracker.finished(planned.identity)
+    if known:
+        if not predictions_path(out, planned.name).is_file():
+            tracker.fetch(known, f"predictions/{planned.name}.parquet", out)
+        console.print(f"{heading}: finished before", soft_wrap=True)
+        return
+    tags = _tags([planned]) | {"split": planned.cell.split.label, "model": planned.cell.model.label}
+    with tracker.child(title(planned.cell), planned.identity, tags) as log:
+        console.print(f"{heading}: {len(planned.split.train)} songs to train", soft_wrap=True)
+
+        def on_epoch(epoch: Mapping[str, float]) -> None:
+            log.log_metrics({name: value for name, value in epoch.items() if name != "epoch"}, step=int(epoch["epoch"]))
+            console.print(
+                f"    epoch {epoch['epoch']:.0f}: training loss {epoch['train_loss']:.3f}, "
+                f"validation loss {epoch['validation_loss']:.3f}, {epoch['slices_per_second']:.0f} slices/s"
+            )
+
+        result, model = experiment.run(planned, prepared_cache(planned), on_epoch)
+        result = replace(result, record={**result.record, "run_id": log.run_id, "experiment": work.name})
+        extra = {"environment.json": environment(), "experiment.json": {"yaml": work.text, "set": list(work.overrides)}}
+        experiment.keep(planned, result, model, out, log, extra)
+    numbers = report.of_cell(result)
+    told = ", ".join(f"{level} {numbers[f'{level}/f1']:.3f}" for level in ("slice", "song") if f"{level}/f1" in numbers)
+    console.print(f"    weighted F1: {told}; {result.record['fit_seconds']:.1f} s")
+
+
+def prepared_cache(planned: Plan) -> Path:
+    """The folder beside the feature stores that remembers this machine's fastest numerics."""
+    return planned.store.root.parent
+
+
+def title(cell: Cell) -> str:
+    """A cell in words: what tells it apart from the others."""
+    pooling = cell.parameters.get("model.pooling")
+    words = [cell.model.label + (f" ({pooling.rsplit('.', 1)[-1].lower()} pooling)" if pooling else "")]
+    fold = cell.split.arguments.get("fold")
+    words.append(cell.split.label + ("" if fold is None else f" fold {fold}"))
+    words.append("whole songs" if cell.clip_seconds is None else f"{cell.clip_seconds:g} s")
+    return ", ".join([*words, f"seed {cell.model_seed}"])
+
+
+def store_uri(out: Path) -> str:
+    """The SQLite store in a results folder."""
+    return f"sqlite:///{(out / 'mlflow.db').resolve()}"
+
+
+def environment() -> dict[str, Any]:
+    """Versions and machine, for the record."""
+    import torch
+
+    versions = {package: metadata.version(package) for package in PACKAGES}
+    return {"packages": versions, "python": platform.python_version(), "machine": platform.machine(), "cores": os.cpu_count(), "threads": torch.get_num_threads()}
+
+
+def _tags(plans: Sequence[Plan]) -> dict[str, str]:
+    """Tags that the dashboard filters by."""
+    tags = {"dataset": ", ".join(sorted({planned.dataset.name for planned in plans}))}
+    commit = _commit()
+    return tags | ({"mlflow.source.git.commit": commit} if commit else {})
+
+
+def _commit() -> str | None:
+    import subprocess
+
+    try:
+        command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None

@@ -1,0 +1,181 @@
+"""Runs → MLflow: an experiment of the same name, a parent run an invocation, a child run a cell."""
+
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+
+import mlflow
+import numpy as np
+from mlflow.entities import RunStatus
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.types import Schema, TensorSpec
+
+from crnn_bench.errors import BenchError
+
+SERVER_ANSWERS_WITHIN_SECONDS = 5
+CELL_TAG = "crnn_bench.cell"
+REQUIREMENTS = ["crnn-bench"]
+
+
+@dataclass(frozen=True)
+class Tracker:
+    """An MLflow experiment that exists and answers.
+
+    Attributes:
+        uri: of the tracking store.
+        experiment_id: MLflow's number.
+    """
+
+    uri: str
+    experiment_id: str
+
+    def finished(self, cell: str) -> str | None:
+        """The id of a run that finished this cell, or `None`."""
+        query = f"tags.`{CELL_TAG}` = '{cell}' and attributes.status = 'FINISHED'"
+        found = mlflow.MlflowClient(self.uri).search_runs([self.experiment_id], query, max_results=1)
+        return found[0].info.run_id if found else None
+
+    @contextmanager
+    def parent(self, name: str, tags: Mapping[str, str]) -> Iterator["Run"]:
+        """The run of one invocation."""
+        with mlflow.start_run(experiment_id=self.experiment_id, run_name=name, tags=dict(tags)) as active:
+            yield Run(active.info.run_id)
+
+    @contextmanager
+    def child(self, name: str, cell: str, tags: Mapping[str, str]) -> Iterator["Run"]:
+        """The run of one cell; it is FINISHED only if the block ends well, FAILED or KILLED otherwise."""
+        everything = {CELL_TAG: cell, **tags}
+        run = mlflow.start_run(experiment_id=self.experiment_id, run_name=name, nested=True, tags=everything)
+        status = RunStatus.KILLED
+        try:
+            yield Run(run.info.run_id)
+            status = RunStatus.FINISHED
+        except Exception:
+            status = RunStatus.FAILED
+            raise
+        finally:
+            mlflow.end_run(RunStatus.to_string(status))
+
+    def fetch(self, run_id: str, artifact: str, folder: Path) -> None:
+        """Downloads an artifact of a finished run to a folder."""
+        try:
+            mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=artifact, dst_path=str(folder))
+        except (MlflowException, OSError) as error:
+            raise BenchError(f"run {run_id} holds no {artifact} ({error}); use --rerun") from None
+
+
+@dataclass(frozen=True)
+class Run:
+    """An open run."""
+
+    run_id: str
+
+    def log_parameters(self, parameters: Mapping[str, Any]) -> None:
+        """All parameters at once."""
+        mlflow.log_params({name: str(value) for name, value in parameters.items()})
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Numbers in one batch; `step` is an epoch."""
+        mlflow.log_metrics({name: float(value) for name, value in metrics.items()}, step=step)
+
+    def log_dataset(self, name: str, digest: str, source: str) -> None:
+        """Which tracks the run used, by name and digest."""
+        from mlflow.data.code_dataset_source import CodeDatasetSource
+        from mlflow.data.meta_dataset import MetaDataset
+
+        mlflow.log_input(MetaDataset(CodeDatasetSource({"dataset": source}), name=name, digest=digest), context="benchmark")
+
+    def log_files(self, *paths: Path, folder: str | None = None) -> None:
+        """Files as artifacts, in a folder of the run."""
+        for path in paths:
+            mlflow.log_artifact(str(path), folder)
+
+    def log_json(self, content: object, name: str) -> None:
+        """Plain data as a JSON artifact."""
+        mlflow.log_dict(content, name)
+
+    def log_network(self, network: Any, shape: tuple[int, int], n_classes: int) -> None:
+        """A PyTorch network with its signature: slices (batch, bins, frames) to logits; no pickle (PyTorch's `pt2`)."""
+        example = np.zeros((2, *shape), np.float32)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="The tensor attributes self.gru")
+            warnings.filterwarnings("ignore", category=FutureWarning)
+            mlflow.pytorch.log_model(
+                network,
+                name="model",
+                signature=_signature((-1, *shape), (-1, n_classes)),
+                input_example=example,
+                serialization_format="pt2",
+                pip_requirements=REQUIREMENTS,
+            )
+
+    def log_estimator(self, estimator: Any, n_inputs: int) -> None:
+        """A scikit-learn estimator with its signature: vectors (batch, n_inputs) to class numbers; no pickle (`skops`)."""
+        mlflow.sklearn.log_model(
+            estimator,
+            name="model",
+            signature=_signature((-1, n_inputs), (-1,), output=np.dtype(np.int64)),
+            serialization_format="skops",
+            pip_requirements=REQUIREMENTS,
+        )
+
+
+def connect(uri: str, experiment: str) -> Tracker:
+    """Opens the store, and makes the experiment where it is new.
+
+    Args:
+        uri: `sqlite:///…` or a server's address.
+        experiment: its name.
+
+    Raises:
+        BenchError: no server answers, or the store refuses.
+    """
+    import logging
+
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    logging.getLogger("alembic").setLevel(logging.ERROR)
+    if uri.startswith(("http://", "https://")):
+        _greet(uri)
+    elif uri.startswith("sqlite:///"):
+        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    mlflow.set_tracking_uri(uri)
+    try:
+        known = mlflow.get_experiment_by_name(experiment)
+        location = _artifacts(uri)
+        number = known.experiment_id if known else mlflow.create_experiment(experiment, artifact_location=location)
+    except MlflowException as error:
+        raise BenchError(f"the tracking store {uri} refuses: {str(error).splitlines()[0]}") from None
+    if known and known.lifecycle_stage == "deleted":
+        raise BenchError(f"experiment {experiment!r} was deleted in {uri}; restore it or rename yours")
+    return Tracker(uri, number)
+
+
+def _artifacts(uri: str) -> str | None:
+    """A SQLite store keeps its artifacts beside it; a server knows its own place."""
+    database = uri.removeprefix("sqlite:///")
+    return (Path(database).resolve().parent / "artifacts").as_uri() if database != uri else None
+
+
+def _greet(uri: str) -> None:
+    """One quick question to a server, since MLflow itself would try for minutes."""
+    import requests
+
+    try:
+        requests.get(f"{uri.rstrip('/')}/health", timeout=SERVER_ANSWERS_WITHIN_SECONDS)
+    except requests.RequestException:
+        raise BenchError(f"no tracking server answers at {uri}; start one with `mlflow server`, or leave --tracking-uri out") from None
+
+
+def _signature(
+    inputs: tuple[int, ...], outputs: tuple[int, ...], output: np.dtype[Any] = np.dtype(np.float32)
+) -> ModelSignature:
+    floats = np.dtype(np.float32)
+    return ModelSignature(Schema([TensorSpec(floats, inputs)]), Schema([TensorSpec(output, outputs)]))
