@@ -12,7 +12,7 @@ SILENCE_PEAK = 1e-5  # -100 dBFS: below one step of 16-bit audio
 SHORTEST_SECONDS = 0.5
 
 
-class UnusableAudio(BenchError):
+class UnusableAudioError(BenchError):
     """A track that cannot be used; the text says why, and the track is left out by name."""
 
 
@@ -27,21 +27,21 @@ def load(path: Path, sample_rate: int) -> NDArray[np.float32]:
         Samples of shape (n,), about -1 to 1, equal to `librosa.load(path, sr=sample_rate)`.
 
     Raises:
-        UnusableAudio: the file is unreadable, empty, truncated, or fails `check`.
+        UnusableAudioError: the file is unreadable, empty, truncated, or fails `check`.
     """
     import soundfile
 
     if path.stat().st_size == 0:
-        raise UnusableAudio("empty file (0 bytes)")
+        raise UnusableAudioError("empty file (0 bytes)")
     try:
         with soundfile.SoundFile(path) as file:
             promised = file.frames
             samples = file.read(dtype="float32", always_2d=True)
             rate = file.samplerate
     except (soundfile.LibsndfileError, RuntimeError) as error:
-        raise UnusableAudio(f"cannot be decoded ({_first_line(error)})") from None
+        raise UnusableAudioError(f"cannot be decoded ({_first_line(error)})") from None
     if file.format != "MP3" and len(samples) < promised:
-        raise UnusableAudio(f"truncated: {len(samples)} of {promised} samples could be read")
+        raise UnusableAudioError(f"truncated: {len(samples)} of {promised} samples could be read")
     return check(resample(to_mono(samples), rate, sample_rate), sample_rate)
 
 
@@ -67,14 +67,14 @@ def resample(samples: NDArray[np.float32], rate: int, wanted: int) -> NDArray[np
 
 
 def check(samples: NDArray[np.float32], sample_rate: int) -> NDArray[np.float32]:
-    """Returns the samples unchanged, or raises `UnusableAudio` where no feature could be trusted."""
+    """Returns the samples unchanged, or raises `UnusableAudioError` where no feature could be trusted."""
     seconds = len(samples) / sample_rate
     if not np.isfinite(samples).all():
-        raise UnusableAudio(f"holds {int((~np.isfinite(samples)).sum())} NaN or infinite samples")
+        raise UnusableAudioError(f"holds {int((~np.isfinite(samples)).sum())} NaN or infinite samples")
     if seconds < SHORTEST_SECONDS:
-        raise UnusableAudio(f"too short: {seconds:.2f} s, at least {SHORTEST_SECONDS} s are needed")
+        raise UnusableAudioError(f"too short: {seconds:.2f} s, at least {SHORTEST_SECONDS} s are needed")
     if np.abs(samples).max() < SILENCE_PEAK:
-        raise UnusableAudio(f"silent: no sample above {SILENCE_PEAK:g} in {seconds:.1f} s")
+        raise UnusableAudioError(f"silent: no sample above {SILENCE_PEAK:g} in {seconds:.1f} s")
     return samples
 
 

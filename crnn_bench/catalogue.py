@@ -44,12 +44,14 @@ def build(tracks: pd.DataFrame, findings: pd.DataFrame, min_seconds: float) -> C
         BenchError: fewer than two labels are left.
     """
     repeated = tracks.duplicated("track_id")
-    duplicates = tracks.loc[repeated, ["track_id"]].assign(reason="listed more than once; kept once")
+    duplicates = tracks.loc[repeated, ["track_id"]].assign(reason="listed more than once; kept once", seconds=1.0)
     table = tracks[~repeated].merge(findings[FINDINGS], on="track_id", how="left", validate="one_to_one")
     short = (table["reason"] == "") & (table["seconds"] < min_seconds)
-    durations = table.loc[short, "seconds"].map(lambda seconds: f"{seconds:.2f} s is shorter than a slice of {min_seconds:g} s")
+    durations = table.loc[short, "seconds"].map(
+        lambda seconds: f"{seconds:.2f} s is shorter than a slice of {min_seconds:g} s"
+    )
     table.loc[short, "reason"] = durations
     bad = table["reason"] != ""
-    rejected = pd.concat([table.loc[bad, ["track_id", "reason"]], duplicates], ignore_index=True)
+    rejected = pd.concat([table.loc[bad, ["track_id", "reason", "seconds"]], duplicates], ignore_index=True)
     usable = table[~bad].drop(columns="reason").reset_index(drop=True)
     return Catalogue(usable, rejected.sort_values("track_id", ignore_index=True))

@@ -34,7 +34,8 @@ class FittedBaseline:
     def predict_proba(self, slices: Slices) -> NDArray[np.float64]:
         """(slices, classes)."""
         scores = _scores(self.estimator, _summaries(self.baseline, slices), self.n_classes)
-        return softmax(scores / self.temperature, axis=1)
+        probabilities: NDArray[np.float64] = softmax(scores / self.temperature, axis=1)
+        return probabilities
 
 
 def fit(baseline: Baseline, train: Slices, validation: Slices, n_classes: int, seed: int) -> FittedBaseline:

@@ -11,7 +11,7 @@ from crnn_bench.errors import BenchError
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs a command; returns its exit code: 0, 2 for a mistake or fault that the one printed line names, 130 for Ctrl-C."""
+    """Runs a command; returns 0, or 2 for a mistake or fault that the one printed line names, or 130 for Ctrl-C."""
     options = _parser().parse_args(arguments)
     sys.path.insert(0, os.getcwd())  # a class path of the user's own is found where they stand
     try:
@@ -30,7 +30,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="crnn-bench", description="Honest benchmarks of music artist classification, from whole songs to a table of F1."
+        prog="crnn-bench",
+        description="Honest benchmarks of music artist classification, from whole songs to a table of F1.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -45,7 +46,9 @@ def _parser() -> argparse.ArgumentParser:
     run = command("run", _run, "run what is not finished of an experiment, and print its table")
     _add_run_options(run)
     split = command("split", _split, "write a split of an experiment's dataset to a CSV file")
-    split.add_argument("--strategy", required=True, metavar="NAME", help="SongSplit, AlbumSplit, SongKFold, a class path …")
+    split.add_argument(
+        "--strategy", required=True, metavar="NAME", help="SongSplit, AlbumSplit, SongKFold, a class path …"
+    )
     split.add_argument("--seed", type=int, default=0, help="of the split (default 0)")
     split.add_argument("--csv", type=Path, required=True, help="where to write it, e.g. splits/NAME.csv")
     for parser_of_yaml in (prepare, run, split):
@@ -56,14 +59,18 @@ def _parser() -> argparse.ArgumentParser:
     report = command("report", _report, "rebuild tables and figures from what a run has stored")
     report.add_argument("folder", type=Path, metavar="DIR")
     ui = command("ui", _ui, "open the MLflow dashboard on a run's store")
-    ui.add_argument("folder", type=Path, nargs="?", metavar="DIR", help="a results folder (default: the newest in runs/)")
+    ui.add_argument(
+        "folder", type=Path, nargs="?", metavar="DIR", help="a results folder (default: the newest in runs/)"
+    )
     ui.add_argument("--port", type=int, default=5000)
     return parser
 
 
 def _add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="DIR", help="results folder (default: runs/NAME)")
-    parser.add_argument("--tracking-uri", metavar="URI", help="MLflow store (default: MLFLOW_TRACKING_URI, or SQLite in DIR)")
+    parser.add_argument(
+        "--tracking-uri", metavar="URI", help="MLflow store (default: MLFLOW_TRACKING_URI, or SQLite in DIR)"
+    )
     parser.add_argument("--rerun", action="store_true", help="run finished cells, too")
 
 
@@ -85,13 +92,13 @@ def _run(options: argparse.Namespace) -> None:
 def _prepare(options: argparse.Namespace) -> None:
     from crnn_bench import config, runner
 
-    runner.plan_only(config.load(options.experiment, options.overrides))
+    runner.prepare(config.load(options.experiment, options.overrides))
 
 
 def _split(options: argparse.Namespace) -> None:
     from crnn_bench import config, runner
 
-    overrides = [*options.overrides, f"grid.split=[{options.strategy}]", f"grid.seed=[{options.seed}]"]
+    overrides = [*options.overrides, f"grid.split=[{options.strategy}]", f"grid.split_seed=[{options.seed}]"]
     runner.write_splits(config.load(options.experiment, overrides), options.csv)
 
 

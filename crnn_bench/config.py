@@ -85,7 +85,11 @@ class Cell:
     def describe(self) -> dict[str, Any]:
         """The cell in plain data, defaults included; equal cells have equal descriptions."""
         return {
-            field.name: value.describe() if isinstance(value, Choice) else asdict(value) if isinstance(value, Trainer) else value
+            field.name: value.describe()
+            if isinstance(value, Choice)
+            else asdict(value)
+            if isinstance(value, Trainer)
+            else value
             for field in fields(self)
             for value in [getattr(self, field.name)]
         }
@@ -308,5 +312,3 @@ def _import(path: str) -> type:
     module, _, name = path.rpartition(".")
     found: type = getattr(__import__(module, fromlist=[name]), name)
     return found
-
-

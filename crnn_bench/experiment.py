@@ -93,7 +93,9 @@ def run(planned: Plan, cache: Path, on_epoch: OnEpoch) -> tuple[Result, Model]:
     started = time.perf_counter()
     model: Model
     if cell.trainer:
-        model = networks.fit(cell.model, train, validation, len(classes), cell.trainer, cell.model_seed, cache, on_epoch)
+        model = networks.fit(
+            cell.model, train, validation, len(classes), cell.trainer, cell.model_seed, cache, on_epoch
+        )
     else:
         model = classical.fit(cell.model.build(), train, validation, len(classes), cell.model_seed)
     fitted = time.perf_counter()
@@ -138,7 +140,9 @@ def keep(planned: Plan, result: Result, model: Model, out: Path, log: Run, table
         log.log_json(table, name)
     log.log_json(planned.catalogue.rejected.to_dict("records"), "rejected.json")
     if isinstance(model, networks.FittedNetwork):
-        log.log_network(model.network, (result.record["n_bins"], result.record["n_frames"]), len(result.record["classes"]))
+        log.log_network(
+            model.network, (result.record["n_bins"], result.record["n_frames"]), len(result.record["classes"])
+        )
     else:
         log.log_estimator(model.estimator, model.estimator.n_features_in_)
 

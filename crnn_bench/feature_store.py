@@ -13,12 +13,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from crnn_bench.audio import UnusableAudio
+from crnn_bench.audio import UnusableAudioError
 from crnn_bench.datasets import Dataset
 from crnn_bench.errors import BenchError
 from crnn_bench.features import Feature
@@ -76,7 +77,7 @@ class FeatureStore:
         places = zip(ordered["shard"], ordered["first_frame"], ordered["n_frames"], strict=True)
         return [_open(self.folder / f"{shard}.npy")[first : first + number] for shard, first, number in places]
 
-    def write(self, rows: list[dict[str, object]], frames: list[NDArray[np.float16]]) -> None:
+    def write(self, rows: list[dict[str, Any]], frames: list[NDArray[np.float16]]) -> None:
         """Stores a shard whole, or nothing of it."""
         shard = uuid.uuid4().hex
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -148,7 +149,7 @@ def _extract_shard(
     dataset: Dataset, tracks: list[pd.Series], wanted: list[list[Feature]], root: Path
 ) -> tuple[int, float]:
     """Reads some tracks and stores their features, one shard a feature."""
-    done: dict[str, tuple[Feature, list[dict[str, object]], list[NDArray[np.float16]]]] = {}
+    done: dict[str, tuple[Feature, list[dict[str, Any]], list[NDArray[np.float16]]]] = {}
     seconds_done = 0.0
     for track, features in zip(tracks, wanted, strict=True):
         for rate in sorted({feature.sample_rate for feature in features}):
@@ -165,16 +166,24 @@ def _extract_shard(
         try:
             FeatureStore(root, feature).write(rows, frames)
         except OSError as error:
-            raise BenchError(f"cannot write features to {root} ({error.strerror}); free space or set CRNN_BENCH_CACHE") from None
+            raise BenchError(
+                f"cannot write features to {root} ({error.strerror}); free space or set CRNN_BENCH_CACHE"
+            ) from None
     return len(tracks), seconds_done
 
 
-def _examine(dataset: Dataset, track: pd.Series, rate: int) -> tuple[NDArray[np.float32] | None, dict[str, object]]:
+def _examine(dataset: Dataset, track: pd.Series, rate: int) -> tuple[NDArray[np.float32] | None, dict[str, Any]]:
     """A track's samples, or none and the reason why it cannot be used."""
-    finding = {"track_id": track["track_id"], "fingerprint": track["fingerprint"], "seconds": 0.0, "content": "", "reason": ""}
+    finding: dict[str, Any] = {
+        "track_id": track["track_id"],
+        "fingerprint": track["fingerprint"],
+        "seconds": 0.0,
+        "content": "",
+        "reason": "",
+    }
     try:
         samples = dataset.read(track, rate)
-    except UnusableAudio as error:
+    except UnusableAudioError as error:
         return None, {**finding, "reason": str(error)}
     except FileNotFoundError:
         return None, {**finding, "reason": "no such file"}

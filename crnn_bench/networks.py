@@ -24,7 +24,7 @@ from crnn_bench.records import Slices
 from crnn_bench.seeds import derive
 from crnn_bench.slicing import SliceDataModule
 
-PREDICT_BATCH = 64
+PREDICT_BATCH = 16  # on a processor, larger batches leave the cache and are slower
 Epoch = dict[str, float]
 
 
@@ -55,11 +55,12 @@ class Classifier(pl.LightningModule):
     def mean(self, part: str) -> Tensor:
         """Mean loss over the slices seen since the epoch began."""
         summed, seen = torch.stack(self.totals[part]).sum(dim=0)
-        return summed / seen
+        mean: Tensor = summed / seen
+        return mean
 
     def _loss(self, batch: tuple[Tensor, Tensor], part: str) -> Tensor:
         x, y = batch
-        loss = nn.functional.cross_entropy(self.network(x.float()), y)
+        loss: Tensor = nn.functional.cross_entropy(self.network(x.float()), y)
         self.totals[part].append(torch.stack([loss.detach() * len(y), loss.new_tensor(len(y))]))
         return loss
 
@@ -98,19 +99,22 @@ class FittedNetwork:
 
     Attributes:
         network: in evaluation mode, fp32.
+        numerics: of its training.
         details: what was chosen and reached, epoch by epoch too, for the record.
     """
 
     network: Network
+    numerics: Numerics
     details: dict[str, Any]
 
-    def predict_proba(self, slices: Slices) -> NDArray[np.float64]:
+    def predict_proba(self, slices: Slices) -> NDArray[np.float32]:
         """(slices, classes), always in fp32, so that a batch's company does not change a slice's answer."""
-        return self._run(slices, lambda x: self.network(x).double().softmax(dim=1))
+        return self._run(slices, lambda x: self.network(x).softmax(dim=1))
 
     def embed(self, slices: Slices) -> NDArray[np.float32]:
-        """Bottleneck vectors, (slices, width)."""
-        return self._run(slices, self.network.embed)
+        """Bottleneck vectors, (slices, width), in the format of training: good enough to be looked at."""
+        with self.numerics.autocast(next(self.network.parameters()).device.type):
+            return self._run(slices, self.network.embed)
 
     @torch.no_grad()
     def _run(self, slices: Slices, function: Callable[[Tensor], Tensor]) -> NDArray[Any]:
@@ -120,7 +124,7 @@ class FittedNetwork:
         for first in range(0, len(slices), PREDICT_BATCH):
             batch = slices.batch(range(first, min(first + PREDICT_BATCH, len(slices))))
             x = torch.from_numpy(batch).transpose(1, 2).to(device, torch.float32)
-            results.append(function(x).cpu().numpy())
+            results.append(function(x).float().cpu().numpy())
         return np.concatenate(results)
 
 
@@ -177,7 +181,7 @@ def fit(
         "slices_per_second": float(speed),
         "history": recorder.history,
     }
-    return FittedNetwork(network.eval(), details)
+    return FittedNetwork(network.eval(), numerics, details)
 
 
 def _lightning(trainer: Trainer, numerics: Numerics, callbacks: list[pl.Callback]) -> pl.Trainer:

@@ -45,9 +45,7 @@ CHANNELS_LAST = Numerics("fp32, channels-last", "32-true", channels_last=True)
 BF16 = Numerics("bf16, channels-last", "bf16-mixed", channels_last=True)
 
 
-def numerics_of(
-    precision: str, build: Callable[[], nn.Module], shape: tuple[int, int, int], cache: Path
-) -> Numerics:
+def numerics_of(precision: str, build: Callable[[], nn.Module], shape: tuple[int, int, int], cache: Path) -> Numerics:
     """Returns what `trainer.precision` stands for: `auto` is the fastest for training steps on this machine.
 
     The choice is kept in a file, so that a cell trained twice on one machine gives the same numbers.
@@ -61,7 +59,9 @@ def numerics_of(
     if precision != "auto":
         return BF16 if precision == "bf16" else PLAIN
     path = cache / "numerics.json"
-    key = "|".join([platform.node(), _processor(), torch.__version__, str(torch.get_num_threads()), repr(build()), str(shape)])
+    key = "|".join(
+        [platform.node(), _processor(), torch.__version__, str(torch.get_num_threads()), repr(build()), str(shape)]
+    )
     known: dict[str, str] = json.loads(path.read_text()) if path.is_file() else {}
     candidates = {numerics.name: numerics for numerics in (PLAIN, CHANNELS_LAST, BF16)}
     if key not in known:

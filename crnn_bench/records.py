@@ -21,7 +21,7 @@ class Catalogue:
 
     Attributes:
         table: one row a track: `track_id, path, label, artist, album, title, fingerprint, seconds, content`.
-        rejected: `track_id, reason` of every track left out.
+        rejected: `track_id, reason, seconds` (0 where the audio is unusable) of every track left out.
     """
 
     table: pd.DataFrame
@@ -41,6 +41,12 @@ class Catalogue:
     def classes(self) -> tuple[str, ...]:
         """The labels in the one order that every later step uses."""
         return tuple(sorted(self.table["label"].unique()))
+
+    @property
+    def left_out_here(self) -> dict[str, str]:
+        """Those of the rejected tracks whose audio is fine, but not for this catalogue: too short, or listed twice."""
+        mine = self.rejected[self.rejected["seconds"] > 0]
+        return dict(zip(mine["track_id"], mine["reason"], strict=True))
 
     @cached_property
     def digest(self) -> str:
@@ -104,7 +110,8 @@ class Slices:
     def __getitem__(self, item: int) -> NDArray[np.float16]:
         """One slice, a view of shape (length, bins)."""
         start = self.start[item]
-        return self.arrays[self.track[item]][start : start + self.length[item]]
+        frames: NDArray[np.float16] = self.arrays[self.track[item]][start : start + self.length[item]]
+        return frames
 
     def batch(self, items: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float16]:
         """Gathers slices of one length into a batch of shape (len(items), length, bins)."""
@@ -140,7 +147,8 @@ class Predictions:
     def probabilities(self) -> NDArray[np.float64]:
         """(slices, classes)."""
         columns = [f"p_{label}" for label in self.classes]
-        return self.table[columns].to_numpy(dtype=np.float64)
+        values: NDArray[np.float64] = self.table[columns].to_numpy(dtype=np.float64)
+        return values
 
     @cached_property
     def truth(self) -> NDArray[np.int64]:

@@ -97,7 +97,9 @@ def table_of_cells(cells: Sequence[Result]) -> pd.DataFrame:
         rows.append(row)
     table = pd.DataFrame(rows)
     varied = _varied([cell.record["parameters"] for cell in cells])
-    extra = {name: [cell.record["parameters"].get(name) for cell in cells] for name in varied if name != "model.pooling"}
+    extra = {
+        name: [cell.record["parameters"].get(name) for cell in cells] for name in varied if name != "model.pooling"
+    }
     return table.assign(**{name: [_short(value) for value in values] for name, values in extra.items()})
 
 
@@ -186,7 +188,9 @@ def draw_cell(out: Path, cell: Result) -> list[Path]:
         figures["tsne-slices"] = bottleneck_tsne.draw(
             vectors.to_numpy(), cell.embeddings["label"].to_numpy(), tested.to_numpy(), test.classes, "slices"
         )
-        means = vectors.assign(label=cell.embeddings["label"], tested=tested).groupby(cell.embeddings["track_id"]).mean()
+        means = (
+            vectors.assign(label=cell.embeddings["label"], tested=tested).groupby(cell.embeddings["track_id"]).mean()
+        )
         points = means.drop(columns=["label", "tested"]).to_numpy(np.float32)
         figures["tsne-songs"] = bottleneck_tsne.draw(
             points, means["label"].to_numpy(np.int64), means["tested"].to_numpy() > 0, test.classes, "songs"
@@ -211,7 +215,10 @@ def _printable(short: pd.DataFrame) -> pd.DataFrame:
     """The summary with one text column a clip length, `0.765 (0.768)`."""
     leading = [name for name in short if not _is_number(name)]
     clips = [name.removesuffix(" mean") for name in short if name.endswith(" mean")]
-    printed = {clip: [_mean_best(*pair) for pair in zip(short[f"{clip} mean"], short[f"{clip} best"], strict=True)] for clip in clips}
+    printed = {
+        clip: [_mean_best(*pair) for pair in zip(short[f"{clip} mean"], short[f"{clip} best"], strict=True)]
+        for clip in clips
+    }
     return short[leading].astype(object).fillna("").astype(str).assign(**printed)
 
 
@@ -224,7 +231,9 @@ def _bars(cells: Sequence[Result]) -> pd.DataFrame:
     for group in groups(cells):
         text = ", ".join([*list(group.words.values())[1:], group.clip])
         for level in LEVELS:
-            rows.append({"group": text, "level": level, "mean": group.scores[level].mean(), "std": group.scores[level].std()})
+            rows.append(
+                {"group": text, "level": level, "mean": group.scores[level].mean(), "std": group.scores[level].std()}
+            )
     return pd.DataFrame(rows)
 
 
@@ -233,14 +242,17 @@ def _page(out: Path, cells: Sequence[Result], table: pd.DataFrame, short: pd.Dat
 
     template = jinja2.Template(resources.files("crnn_bench").joinpath("report.html.j2").read_text(), autoescape=True)
     pictures = [(cell.name, sorted((out / "figures").glob(f"{cell.name}-*.png"))) for cell in cells]
-    return template.render(
+    page: str = template.render(
         noted=_noted(out),
         n_cells=len(cells),
         summary=_printable(short),
         table=table.round(3).astype(object).where(table.notna(), ""),
         scores=_inline(out / "figures" / "scores.png"),
-        pictures=[(name, [(path.stem.removeprefix(f"{name}-"), _inline(path)) for path in paths]) for name, paths in pictures],
+        pictures=[
+            (name, [(path.stem.removeprefix(f"{name}-"), _inline(path)) for path in paths]) for name, paths in pictures
+        ],
     )
+    return page
 
 
 def _inline(path: Path) -> str:
@@ -269,7 +281,9 @@ def _varied(parameters: Sequence[dict[str, Any]]) -> list[str]:
 
 def _short(value: Any) -> str:
     """A class path by its last word, anything else as it is."""
-    return value.rsplit(".", 1)[-1].lower() if isinstance(value, str) and value.startswith("crnn_bench.") else str(value)
+    return (
+        value.rsplit(".", 1)[-1].lower() if isinstance(value, str) and value.startswith("crnn_bench.") else str(value)
+    )
 
 
 def _is_number(column: str) -> bool:

@@ -67,7 +67,9 @@ def load(out: Path, name: str) -> Result:
         record = json.loads((table.schema.metadata or {})[RECORD])
         embeddings = pd.read_parquet(vectors) if vectors.is_file() else None
     except (OSError, KeyError, ValueError, pa.ArrowException) as error:
-        raise BenchError(f"{path} is no whole predictions file ({type(error).__name__}); remove it and run again") from None
+        raise BenchError(
+            f"{path} is no whole predictions file ({type(error).__name__}); remove it and run again"
+        ) from None
     return Result(Predictions(table.to_pandas(), tuple(record["classes"])), record, embeddings)
 
 

@@ -22,11 +22,22 @@ from rich.progress import (
 from crnn_bench import catalogue as catalogues
 from crnn_bench import experiment, feature_store, report, tracking
 from crnn_bench.config import Cell, Experiment
+from crnn_bench.errors import BenchError
 from crnn_bench.experiment import Plan
 from crnn_bench.plugins import Choice
 from crnn_bench.results import predictions_path
 
-PACKAGES = ("crnn-bench", "torch", "pytorch-lightning", "librosa", "soundfile", "scikit-learn", "numpy", "pandas", "mlflow")
+PACKAGES = (
+    "crnn-bench",
+    "torch",
+    "pytorch-lightning",
+    "librosa",
+    "soundfile",
+    "scikit-learn",
+    "numpy",
+    "pandas",
+    "mlflow",
+)
 console = Console(highlight=False)
 
 
@@ -51,14 +62,17 @@ def prepare(work: Experiment, workers: int | None = None) -> Prepared:
         dataset = chosen.build()
         listings[chosen] = tracks = catalogues.listing(dataset)
         features = [choice.build() for choice in dict.fromkeys(c.features for c in work.cells if c.dataset == chosen)]
-        todo = feature_store.missing(root, tracks, features)
         names = " and ".join(type(feature).__name__ for feature in features)
-        if not todo:
-            console.print(f"{dataset.name}: {names} of all {tracks['track_id'].nunique()} tracks are stored")
-            continue
-        steps = feature_store.extract(dataset, tracks, features, root, workers or os.cpu_count() or 1)
-        seconds = _follow(f"{dataset.name}: {names}", len(todo), steps)
-        console.print(f"{dataset.name}: {names} of {len(todo)} tracks extracted in {seconds:.1f} s, {len(todo) / seconds:.1f} tracks/s")
+        todo = feature_store.missing(root, tracks, features)
+        if todo:
+            steps = feature_store.extract(dataset, tracks, features, root, workers or os.cpu_count() or 1)
+            seconds = _follow(f"{dataset.name}: {names}", len(todo), steps)
+            rate = len(todo) / seconds
+            say(f"{dataset.name}: {names} of {len(todo)} tracks extracted in {seconds:.1f} s, {rate:.1f} tracks/s")
+        else:
+            say(f"{dataset.name}: {names} of {tracks['track_id'].nunique()} tracks are stored")
+        found = feature_store.FeatureStore(root, features[0]).lookup(tracks)
+        _tell_rejected(dict(found.loc[found["reason"] != "", ["track_id", "reason"]].to_numpy().tolist()))
     return Prepared(listings, root)
 
 
@@ -67,7 +81,9 @@ def _follow(title: str, total: int, steps: Any) -> float:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.completed}/{task.total} tracks, {task.fields[rate]:.1f} tracks/s, {task.fields[realtime]:.0f}x real time,"),
+        TextColumn(
+            "{task.completed}/{task.total}, {task.fields[rate]:.1f} tracks/s, {task.fields[realtime]:.0f}x real time,"
+        ),
         TimeRemainingColumn(),
         TextColumn("left,"),
         TimeElapsedColumn(),
@@ -87,10 +103,40 @@ def _follow(title: str, total: int, steps: Any) -> float:
 def plan(work: Experiment, prepared: Prepared) -> list[Plan]:
     """Plans every cell, so that what cannot run is refused before anything is trained."""
     plans = [experiment.plan(cell, prepared.listings[cell.dataset], prepared.root) for cell in work.cells]
-    rejected = {row.track_id: row.reason for one in plans for row in one.catalogue.rejected.itertuples()}
-    for track, reason in sorted(rejected.items()):
-        console.print(f"[yellow]left out[/] {track}: {reason}")
+    short = [planned.catalogue.left_out_here for planned in plans]
+    _tell_rejected({track: reason for one in short for track, reason in one.items()})
     return plans
+
+
+def write_splits(work: Experiment, csv: Path) -> None:
+    """Writes the split of the first cell, or of each of its folds, as CSV.
+
+    Args:
+        work: an experiment with one split strategy and seed.
+        csv: the file; `{fold}` in it stands for the fold.
+    """
+    prepared = prepare(work)
+    cells = {cell.split.arguments.get("fold"): cell for cell in reversed(work.cells)}
+    if len(cells) > 1 and "{fold}" not in str(csv):
+        raise BenchError(
+            f"{work.cells[0].split.label} has {len(cells)} folds; put {{fold}} into the name: --csv 'NAME_{{fold}}.csv'"
+        )
+    for fold, cell in sorted(cells.items(), key=lambda item: item[0] or 0):
+        planned = experiment.plan(cell, prepared.listings[cell.dataset], prepared.root)
+        path = Path(str(csv).replace("{fold}", str(fold)))
+        experiment.write_split(planned, path)
+        split = planned.split
+        say(f"{path}: {len(split.train)} train, {len(split.validation)} validation, {len(split.test)} test songs")
+
+
+def say(text: str) -> None:
+    """Prints a line as it is."""
+    console.print(text, soft_wrap=True, markup=False)
+
+
+def _tell_rejected(reasons: Mapping[str, str]) -> None:
+    for track, reason in sorted(reasons.items()):
+        say(f"left out: {track}: {reason}")
 
 
 def run(work: Experiment, out: Path, uri: str | None, rerun: bool) -> None:
@@ -116,8 +162,8 @@ def run(work: Experiment, out: Path, uri: str | None, rerun: bool) -> None:
         parent.log_files(*tables)
         parent.log_metrics({"cells": len(plans), "seconds": time.perf_counter() - started})
     console.print(report.console_table(out))
-    console.print(f"{len(plans)} cells in {time.perf_counter() - started:.0f} s")
-    console.print(f"report: {out / 'report.html'}\nMLflow: {uri}  (crnn-bench ui {out})", soft_wrap=True)
+    say(f"{len(plans)} cells in {time.perf_counter() - started:.0f} s")
+    say(f"report: {out / 'report.html'}\nMLflow: {uri}  (crnn-bench ui {out})")
 
 
 def _one(planned: Plan, heading: str, out: Path, tracker: tracking.Tracker, rerun: bool, work: Experiment) -> None:
@@ -126,15 +172,15 @@ def _one(planned: Plan, heading: str, out: Path, tracker: tracking.Tracker, reru
     if known:
         if not predictions_path(out, planned.name).is_file():
             tracker.fetch(known, f"predictions/{planned.name}.parquet", out)
-        console.print(f"{heading}: finished before", soft_wrap=True)
+        say(f"{heading}: finished before")
         return
     tags = _tags([planned]) | {"split": planned.cell.split.label, "model": planned.cell.model.label}
     with tracker.child(title(planned.cell), planned.identity, tags) as log:
-        console.print(f"{heading}: {len(planned.split.train)} songs to train", soft_wrap=True)
+        say(f"{heading}: {len(planned.split.train)} songs to train")
 
         def on_epoch(epoch: Mapping[str, float]) -> None:
             log.log_metrics({name: value for name, value in epoch.items() if name != "epoch"}, step=int(epoch["epoch"]))
-            console.print(
+            say(
                 f"    epoch {epoch['epoch']:.0f}: training loss {epoch['train_loss']:.3f}, "
                 f"validation loss {epoch['validation_loss']:.3f}, {epoch['slices_per_second']:.0f} slices/s"
             )
@@ -173,7 +219,13 @@ def environment() -> dict[str, Any]:
     import torch
 
     versions = {package: metadata.version(package) for package in PACKAGES}
-    return {"packages": versions, "python": platform.python_version(), "machine": platform.machine(), "cores": os.cpu_count(), "threads": torch.get_num_threads()}
+    return {
+        "packages": versions,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+    }
 
 
 def _tags(plans: Sequence[Plan]) -> dict[str, str]:

@@ -85,7 +85,9 @@ class Source:
         if not rest:
             self.data[first] = plain
         elif first == "grid":
-            for grid in self.data["grid"] if isinstance(self.data.get("grid"), list) else [self.data.setdefault("grid", {})]:
+            for grid in (
+                self.data["grid"] if isinstance(self.data.get("grid"), list) else [self.data.setdefault("grid", {})]
+            ):
                 grid[rest] = plain
         else:
             self.data[first] = self.with_argument(first, self.data.get(first, self.choices.get(first)), rest, plain)

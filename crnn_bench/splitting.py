@@ -43,4 +43,6 @@ def _refuse_straddling(tracks: pd.DataFrame, side: str, group: str) -> None:
     sides = tracks[side].groupby(names).nunique()
     torn = sides.index[sides > 1]
     if len(torn):
-        raise BenchError(f"the split leaks: the {group.removesuffix('_id')} {torn[0]} is on both sides ({len(torn)} such)")
+        raise BenchError(
+            f"the split leaks: the {group.removesuffix('_id')} {torn[0]} is on both sides ({len(torn)} such)"
+        )

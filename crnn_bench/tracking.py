@@ -91,14 +91,16 @@ class Run:
         from mlflow.data.code_dataset_source import CodeDatasetSource
         from mlflow.data.meta_dataset import MetaDataset
 
-        mlflow.log_input(MetaDataset(CodeDatasetSource({"dataset": source}), name=name, digest=digest), context="benchmark")
+        mlflow.log_input(
+            MetaDataset(CodeDatasetSource({"dataset": source}), name=name, digest=digest), context="benchmark"
+        )
 
     def log_files(self, *paths: Path, folder: str | None = None) -> None:
         """Files as artifacts, in a folder of the run."""
         for path in paths:
             mlflow.log_artifact(str(path), folder)
 
-    def log_json(self, content: object, name: str) -> None:
+    def log_json(self, content: Any, name: str) -> None:
         """Plain data as a JSON artifact."""
         mlflow.log_dict(content, name)
 
@@ -118,11 +120,11 @@ class Run:
             )
 
     def log_estimator(self, estimator: Any, n_inputs: int) -> None:
-        """A scikit-learn estimator with its signature: vectors (batch, n_inputs) to class numbers; no pickle (`skops`)."""
+        """A scikit-learn estimator with its signature: vectors (batch, n_inputs) to class numbers; no pickle."""
         mlflow.sklearn.log_model(
             estimator,
             name="model",
-            signature=_signature((-1, n_inputs), (-1,), output=np.dtype(np.int64)),
+            signature=_signature((-1, n_inputs), (-1,), output=np.int64),
             serialization_format="skops",
             pip_requirements=REQUIREMENTS,
         )
@@ -171,11 +173,11 @@ def _greet(uri: str) -> None:
     try:
         requests.get(f"{uri.rstrip('/')}/health", timeout=SERVER_ANSWERS_WITHIN_SECONDS)
     except requests.RequestException:
-        raise BenchError(f"no tracking server answers at {uri}; start one with `mlflow server`, or leave --tracking-uri out") from None
+        raise BenchError(
+            f"no tracking server answers at {uri}; start one with `mlflow server`, or leave --tracking-uri out"
+        ) from None
 
 
-def _signature(
-    inputs: tuple[int, ...], outputs: tuple[int, ...], output: np.dtype[Any] = np.dtype(np.float32)
-) -> ModelSignature:
+def _signature(inputs: tuple[int, ...], outputs: tuple[int, ...], output: type = np.float32) -> ModelSignature:
     floats = np.dtype(np.float32)
-    return ModelSignature(Schema([TensorSpec(floats, inputs)]), Schema([TensorSpec(output, outputs)]))
+    return ModelSignature(Schema([TensorSpec(floats, inputs)]), Schema([TensorSpec(np.dtype(output), outputs)]))

@@ -16,4 +16,5 @@ class Vote(Aggregation):
         sure = probabilities.max(axis=1) > self.threshold
         voters = probabilities[sure] if sure.any() else probabilities
         votes = np.bincount(voters.argmax(axis=1), minlength=probabilities.shape[1])
-        return votes / votes.sum()
+        shares: NDArray[np.float64] = votes / votes.sum()
+        return shares

@@ -35,7 +35,7 @@ class Dataset(ABC):
         """
 
     def read(self, track: pd.Series, sample_rate: int) -> NDArray[np.float32]:
-        """Returns a track's mono samples of shape (n,) at `sample_rate` Hz; raises `audio.UnusableAudio`."""
+        """Returns a track's mono samples of shape (n,) at `sample_rate` Hz; raises `audio.UnusableAudioError`."""
         return audio.load(Path(track["path"]), sample_rate)
 
 

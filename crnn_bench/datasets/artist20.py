@@ -23,7 +23,9 @@ class Artist20(Folder):
     def tracks(self) -> pd.DataFrame:
         table = super().tracks()
         albums = table.groupby("artist")["album"].nunique()
-        faults = [f"{artist} has {number} of {N_ALBUMS} albums" for artist, number in albums.items() if number != N_ALBUMS]
+        faults = [
+            f"{artist} has {number} of {N_ALBUMS} albums" for artist, number in albums.items() if number != N_ALBUMS
+        ]
         if len(albums) != N_ARTISTS:
             faults.insert(0, f"{len(albums)} of {N_ARTISTS} artists ({', '.join(albums.index)})")
         if not faults and len(table) != N_TRACKS:

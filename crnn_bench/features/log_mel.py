@@ -47,7 +47,8 @@ class LogMel(Feature):
     def _window(self) -> NDArray[np.float32]:
         from scipy.signal import get_window
 
-        return get_window("hann", self.n_fft, fftbins=True).astype(np.float32)
+        window: NDArray[np.float32] = get_window("hann", self.n_fft, fftbins=True).astype(np.float32)
+        return window
 
     def compute(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         """(n,) to (1 + n // hop_samples, n_mels) decibels."""
@@ -60,4 +61,5 @@ class LogMel(Feature):
             spectrum = rfft(frames[first : first + BLOCK_FRAMES] * self._window, axis=1)
             power[first : first + BLOCK_FRAMES] = (spectrum.real**2 + spectrum.imag**2) @ self._mel_weights
         decibels = 10 * np.log10(np.maximum(power, AMIN))
-        return np.maximum(decibels, decibels.max() - self.top_db)
+        clipped: NDArray[np.float32] = np.maximum(decibels, decibels.max() - self.top_db)
+        return clipped

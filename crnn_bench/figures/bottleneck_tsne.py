@@ -9,12 +9,16 @@ from numpy.typing import NDArray
 
 from crnn_bench.figures import style
 
-MOST_POINTS = 1500  # of slices; the paper draws all 32,657, which takes minutes and shows no more
+MOST_POINTS = 1000  # of slices; the paper draws all 32,657, which takes minutes and shows no more
 PERPLEXITY = 30.0
 
 
 def draw(
-    vectors: NDArray[np.float32], labels: NDArray[np.int64], tested: NDArray[np.bool_], classes: Sequence[str], what: str
+    vectors: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    tested: NDArray[np.bool_],
+    classes: Sequence[str],
+    what: str,
 ) -> Figure:
     """Draws t-SNE (scikit-learn's defaults) of bottleneck vectors.
 
@@ -33,7 +37,9 @@ def draw(
         colour, marker = style(index)
         for test, size, alpha, edge in ((False, 12, 0.35, "none"), (True, 34, 1.0, "black")):
             mine = points[(labels[chosen] == index) & (tested[chosen] == test)]
-            axes.scatter(*mine.T, s=size, c=colour, marker=marker, alpha=alpha, edgecolors=edge, linewidths=0.7)
+            axes.scatter(
+                mine[:, 0], mine[:, 1], s=size, c=colour, marker=marker, alpha=alpha, edgecolors=edge, linewidths=0.7
+            )
     axes.set(xticks=[], yticks=[], title=f"Bottleneck t-SNE of {len(chosen):,} of {len(vectors):,} {what}")
     handles = [_handle(*style(index), name, "none") for index, name in enumerate(classes)]
     handles += [_handle("lightgrey", "o", "train, validation", "none"), _handle("lightgrey", "o", "test", "black")]

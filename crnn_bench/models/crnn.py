@@ -44,7 +44,9 @@ class CRNN(Network):
     ) -> None:
         super().__init__()
         if len(conv_channels) != len(pool_sizes) or not conv_channels:
-            raise BenchError(f"CRNN: {len(conv_channels)} conv_channels but {len(pool_sizes)} pool_sizes; give one each")
+            raise BenchError(
+                f"CRNN: {len(conv_channels)} conv_channels but {len(pool_sizes)} pool_sizes; give one each"
+            )
         self.frequency_norm = nn.BatchNorm1d(n_bins)
         blocks, channels = [], 1
         for width, size in zip(conv_channels, pool_sizes, strict=True):
@@ -76,7 +78,9 @@ class CRNN(Network):
             except RuntimeError:
                 continue
             if least > n_frames:
-                raise BenchError(f"CRNN: a slice of {n_frames} frames is too short for its pooling; give at least {least}")
+                raise BenchError(
+                    f"CRNN: a slice of {n_frames} frames is too short for its pooling; give at least {least}"
+                )
             self.train()
             return int(shape[2])
         raise BenchError(f"CRNN: {n_bins} bins are too few for its pooling; give fewer or smaller pool_sizes")

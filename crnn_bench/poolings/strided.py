@@ -6,7 +6,10 @@ from crnn_bench.poolings import Pooling
 
 
 class Strided(Pooling):
-    """A convolution as wide as its stride (Springenberg et al. 2015): (b, c, f, t) to (b, c, f // size[0], t // size[1])."""
+    """A convolution as wide as its stride (Springenberg et al. 2015).
+
+    (b, c, f, t) to (b, c, f // size[0], t // size[1]).
+    """
 
     def __init__(self, channels: int, size: tuple[int, int]) -> None:
         super().__init__(channels, size)

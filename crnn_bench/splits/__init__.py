@@ -63,7 +63,9 @@ def require(tracks: pd.DataFrame, column: str, least: int, what: str) -> None:
     short = [(label, int(unlike.get(label, 0))) for label in sorted(tracks["label"].unique())]
     lacking = [f"{label} has {number}" for label, number in short if number < least]
     if lacking:
-        raise BenchError(f"{what} needs at least {least} {column.removesuffix('_id')}s a label, but {'; '.join(lacking)}")
+        raise BenchError(
+            f"{what} needs at least {least} {column.removesuffix('_id')}s a label, but {'; '.join(lacking)}"
+        )
 
 
 def deal_folds(labels: pd.Series, items: pd.Series, k: int, rng: np.random.Generator) -> NDArray[np.int64]:

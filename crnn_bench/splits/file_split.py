@@ -37,7 +37,9 @@ class FileSplit(SplitStrategy):
         part_of = dict(zip(keys.map(_loose), frozen["part"], strict=True))
         part = ours.map(_loose).map(part_of)
         if part.isna().all():
-            raise BenchError(f"{path}: none of its {len(frozen)} rows names a track of this dataset, e.g. {keys.iloc[0]!r}")
+            raise BenchError(
+                f"{path}: none of its {len(frozen)} rows names a track of this dataset, e.g. {keys.iloc[0]!r}"
+            )
         return part
 
 
@@ -63,7 +65,9 @@ def read(path: Path) -> pd.DataFrame:
     rows = "".join(line for line in lines if not line.startswith("#"))
     stated = [line.removeprefix(CHECKSUM).strip() for line in lines if line.startswith(CHECKSUM)]
     if stated and stated[0] != digest(rows):
-        raise BenchError(f"{path}: its rows were changed after it was written (checksum {stated[0]}, now {digest(rows)})")
+        raise BenchError(
+            f"{path}: its rows were changed after it was written (checksum {stated[0]}, now {digest(rows)})"
+        )
     table = pd.read_csv(path, comment="#", dtype=str, keep_default_na=False)
     columns = ["track_id"] if "track_id" in table else ["artist", "album"]
     missing = [name for name in (*columns, "part") if name not in table]

@@ -1,0 +1,59 @@
+"""Small music that the tests make themselves: 4 artists × 3 albums × 3 songs of a few tones."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from numpy.typing import NDArray
+
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+
+RATE = 16000
+ARTISTS = ("Alder", "Birch", "Cedar", "Dogwood")
+REAL_MUSIC = Path(__file__).parents[2] / "shared" / "data"
+
+
+def tones(artist: int, album: int, song: int, seconds: float = 4.0, rate: int = RATE) -> NDArray[np.float32]:
+    """A chord whose pitch tells the artist, with a little noise; another phase and melody in every song."""
+    rng = np.random.default_rng([artist, album, song])
+    time = np.arange(int(seconds * rate)) / rate
+    root = 110 * 2 ** (artist * 7 / 12)
+    parts = [np.sin(2 * np.pi * root * partial * time + rng.uniform(0, 6)) / partial for partial in (1, 2, 3, 5)]
+    melody = np.sin(2 * np.pi * root * 4 * 2 ** (rng.integers(0, 12) / 12) * time) * (np.sin(2 * np.pi * time) > 0)
+    mixed = sum(parts) + 0.5 * melody + 0.02 * rng.standard_normal(len(time))
+    return (0.2 * mixed).astype(np.float32)
+
+
+def write_music(root: Path, artists: int = 4, albums: int = 3, songs: int = 3, seconds: float = 4.0) -> Path:
+    """Writes `root/artist/album/song.wav`."""
+    for artist in range(artists):
+        for album in range(albums):
+            folder = root / ARTISTS[artist] / f"{ARTISTS[artist]} {album}"
+            folder.mkdir(parents=True)
+            for song in range(songs):
+                soundfile.write(folder / f"song {song}.wav", tones(artist, album, song, seconds), RATE)
+    return root
+
+
+@pytest.fixture(scope="session")
+def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """36 songs of 4 s, `artist/album/song.wav`; not to be changed."""
+    return write_music(tmp_path_factory.mktemp("music"))
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A feature cache of the test process's own, so that no test reads what a user has stored."""
+    path = tmp_path_factory.getbasetemp() / "cache"
+    monkeypatch.setenv("CRNN_BENCH_CACHE", str(path))
+    return path
+
+
+@pytest.fixture
+def real_music() -> Path:
+    """The folder of real music; the test skips where it is absent."""
+    if not REAL_MUSIC.is_dir():
+        pytest.skip(f"no real music in {REAL_MUSIC}")
+    return REAL_MUSIC
