@@ -91,9 +91,8 @@ class Run:
         from mlflow.data.code_dataset_source import CodeDatasetSource
         from mlflow.data.meta_dataset import MetaDataset
 
-        mlflow.log_input(
-            MetaDataset(CodeDatasetSource({"dataset": source}), name=name, digest=digest), context="benchmark"
-        )
+        described = MetaDataset(CodeDatasetSource({"dataset": source}), name, digest)  # type: ignore[abstract]
+        mlflow.log_input(described, context="benchmark")
 
     def log_files(self, *paths: Path, folder: str | None = None) -> None:
         """Files as artifacts, in a folder of the run."""
