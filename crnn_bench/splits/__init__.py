@@ -88,6 +88,20 @@ def deal_folds(labels: pd.Series, items: pd.Series, k: int, rng: np.random.Gener
     return folds
 
 
+def assign_folds(labels: pd.Series, folds: NDArray[np.int64], k: int, test: int, rng: np.random.Generator) -> pd.Series:
+    """Fold `test` tests, the next one validates, the others train.
+
+    With k = 2 nothing would be left to train on, so a stratified tenth of the other fold's songs validates.
+    """
+    part = pd.Series(np.where(folds == test, "test", "train"), index=labels.index)
+    if k > 2:
+        part[folds == (test + 1) % k] = "validation"
+    else:
+        rest = labels.index[part == "train"]
+        part[rest[stratified_sample(labels[rest], 0.1, rng)]] = "validation"
+    return part
+
+
 def check_fold(name: str, k: int, fold: int | None, least: int) -> None:
     """Raises `BenchError` for a number of folds or a fold that cannot be."""
     if k < least:

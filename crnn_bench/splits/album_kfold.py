@@ -31,11 +31,4 @@ class AlbumKFold(SplitStrategy):
     def assign(self, tracks: pd.DataFrame, rng: np.random.Generator) -> pd.Series:
         require(tracks, "album", self.k, f"AlbumKFold with k={self.k}")
         folds = deal_folds(tracks["label"], tracks["album"], self.k, rng)
-        test = self.fold or 0
-        part = pd.Series(np.where(folds == test, "test", "train"), index=tracks.index)
-        if self.k > 2:
-            part[folds == (test + 1) % self.k] = "validation"
-        else:
-            rest = tracks.index[part == "train"]
-            part[rest[stratified_sample(tracks.loc[rest, "label"], 0.1, rng)]] = "validation"
-        return part
+        return assign_folds(tracks["label"], folds, self.k, self.fold or 0, rng)

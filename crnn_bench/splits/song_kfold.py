@@ -3,17 +3,18 @@
 import numpy as np
 import pandas as pd
 
-from crnn_bench.splits import SplitStrategy, check_fold, deal_folds, require
+from crnn_bench.splits import SplitStrategy, assign_folds, check_fold, deal_folds, require
 
 
 class SongKFold(SplitStrategy):
     """Fold `fold` tests, the next one validates, the others train; stratified by label.
 
+    With k = 2 a stratified tenth of the other fold validates.
     Without `fold` an experiment runs all k, one cell each, and pools their predictions into one score.
     """
 
     def __init__(self, k: int = 5, fold: int | None = None) -> None:
-        check_fold("SongKFold", k, fold, least=3)
+        check_fold("SongKFold", k, fold, least=2)
         self.k = k
         self.fold = fold
         self.n_folds = k
@@ -21,6 +22,4 @@ class SongKFold(SplitStrategy):
     def assign(self, tracks: pd.DataFrame, rng: np.random.Generator) -> pd.Series:
         require(tracks, "track_id", 3, "SongKFold")
         folds = deal_folds(tracks["label"], tracks["track_id"], self.k, rng)
-        test = self.fold or 0
-        names = np.where(folds == test, "test", np.where(folds == (test + 1) % self.k, "validation", "train"))
-        return pd.Series(names, index=tracks.index)
+        return assign_folds(tracks["label"], folds, self.k, self.fold or 0, rng)
