@@ -6,7 +6,6 @@ from crnn_bench.datasets import Dataset
 from crnn_bench.errors import BenchError
 from crnn_bench.records import TRACK_COLUMNS, Catalogue
 
-
 FINDINGS = ["track_id", "seconds", "content", "reason"]
 
 

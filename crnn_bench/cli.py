@@ -9,6 +9,8 @@ from pathlib import Path
 
 from crnn_bench.errors import BenchError
 
+SET_HELP = "override the YAML, e.g. trainer.max_epochs=2 or grid.seed=[0]; may be repeated"
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs a command; returns 0, or 2 for a mistake or fault that the one printed line names, or 130 for Ctrl-C."""
@@ -54,8 +56,9 @@ def _parser() -> argparse.ArgumentParser:
     for parser_of_yaml in (prepare, run, split):
         parser_of_yaml.add_argument("experiment", type=Path, metavar="EXPERIMENT.yaml")
     for settable in (demo, prepare, run, split):
-        settable.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
-                              help="override the YAML, e.g. trainer.max_epochs=2 or grid.seed=[0]; may be repeated")  # fmt: skip
+        settable.add_argument(
+            "--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides", help=SET_HELP
+        )
     report = command("report", _report, "rebuild tables and figures from what a run has stored")
     report.add_argument("folder", type=Path, metavar="DIR")
     ui = command("ui", _ui, "open the MLflow dashboard on a run's store")

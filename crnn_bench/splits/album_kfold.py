@@ -5,10 +5,10 @@ import pandas as pd
 
 from crnn_bench.splits import (
     SplitStrategy,
+    assign_folds,
     check_fold,
     deal_folds,
     require,
-    stratified_sample,
 )
 
 
