@@ -166,9 +166,8 @@ def _extract_shard(
         try:
             FeatureStore(root, feature).write(rows, frames)
         except OSError as error:
-            raise BenchError(
-                f"cannot write features to {root} ({error.strerror}); free space or set CRNN_BENCH_CACHE"
-            ) from None
+            fault = error.strerror or error
+            raise BenchError(f"cannot write features to {root} ({fault}); free space or set CRNN_BENCH_CACHE") from None
     return len(tracks), seconds_done
 
 

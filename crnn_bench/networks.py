@@ -167,7 +167,10 @@ def fit(
     with tempfile.TemporaryDirectory() as folder, _quiet():
         best = ModelCheckpoint(folder, monitor="validation_loss", save_weights_only=True)
         stop = EarlyStopping("validation_loss", patience=trainer.patience, check_finite=False)
-        _lightning(trainer, numerics, [recorder, stop, best]).fit(module, datamodule=data)
+        try:
+            _lightning(trainer, numerics, [recorder, stop, best]).fit(module, datamodule=data)
+        except SystemExit:  # what Lightning makes of Ctrl-C
+            raise KeyboardInterrupt from None
         if not best.best_model_path:
             raise RuntimeError("training ended before its first epoch did")
         module.load_state_dict(torch.load(best.best_model_path, weights_only=True)["state_dict"])

@@ -123,7 +123,7 @@ def groups(cells: Sequence[Result]) -> list[Group]:
         parameters = cell.record["parameters"]
         clip = "songs" if parameters["clip_seconds"] is None else f"{parameters['clip_seconds']:.3g} s"
         words = {"dataset": cell.record["dataset"], "split": parameters["split"], "model": parameters["model"]}
-        words |= {name.removeprefix("model."): _short(parameters[name]) for name in varied if name in parameters}
+        words |= {_column(name): _short(parameters[name]) for name in varied if name in parameters}
         fixed = {name: value for name, value in parameters.items() if name not in PER_CELL}
         key = (json.dumps([cell.record["dataset"], fixed], sort_keys=True), clip)
         group = found.setdefault(key, Group(words, clip, {}))
@@ -201,25 +201,28 @@ def draw_cell(out: Path, cell: Result) -> list[Path]:
 
 
 def console_table(out: Path) -> Table:
-    """The summary for the terminal: mean (best) over seeds."""
-    short = summary(stored(out))
-    table = Table(title="Weighted F1 on test songs: mean (best) over seeds", title_justify="left")
-    for heading in _printable(short):
-        table.add_column(heading, justify="right" if heading[:1].isdigit() else "left")
-    for row in _printable(short).itertuples(index=False):
+    """The summary for the terminal; what all rows share stands below it."""
+    short, clips = _printable(summary(stored(out)))
+    shared = [name for name in short if len(set(short[name])) == 1 and name not in (*clips, "level")]
+    caption = ", ".join(f"{name.replace('_', ' ')} {short[name].iloc[0]}" for name in shared)
+    title = "Weighted F1 on test songs: mean (best) over seeds"
+    table = Table(title=title, title_justify="left", caption=caption, caption_justify="left")
+    for heading in short.columns.drop(shared):
+        table.add_column(heading, justify="right" if heading in clips else "left", no_wrap=True)
+    for row in short.drop(columns=shared).itertuples(index=False):
         table.add_row(*row)
     return table
 
 
-def _printable(short: pd.DataFrame) -> pd.DataFrame:
-    """The summary with one text column a clip length, `0.765 (0.768)`."""
+def _printable(short: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """The summary with one text column a clip length, `0.765 (0.768)`, and those columns' names."""
     leading = [name for name in short if not _is_number(name)]
     clips = [name.removesuffix(" mean") for name in short if name.endswith(" mean")]
     printed = {
         clip: [_mean_best(*pair) for pair in zip(short[f"{clip} mean"], short[f"{clip} best"], strict=True)]
         for clip in clips
     }
-    return short[leading].astype(object).fillna("").astype(str).assign(**printed)
+    return short[leading].astype(object).fillna("").astype(str).assign(**printed), clips
 
 
 def _mean_best(mean: float, best: float) -> str:
@@ -245,7 +248,7 @@ def _page(out: Path, cells: Sequence[Result], table: pd.DataFrame, short: pd.Dat
     page: str = template.render(
         noted=_noted(out),
         n_cells=len(cells),
-        summary=_printable(short),
+        summary=_printable(short)[0],
         table=table.round(3).astype(object).where(table.notna(), ""),
         scores=_inline(out / "figures" / "scores.png"),
         pictures=[
@@ -284,6 +287,11 @@ def _short(value: Any) -> str:
     return (
         value.rsplit(".", 1)[-1].lower() if isinstance(value, str) and value.startswith("crnn_bench.") else str(value)
     )
+
+
+def _column(parameter: str) -> str:
+    """A varied parameter's column: its dotted name, but plain `pooling`."""
+    return "pooling" if parameter == "model.pooling" else parameter
 
 
 def _is_number(column: str) -> bool:

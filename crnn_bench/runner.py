@@ -43,9 +43,10 @@ console = Console(highlight=False)
 
 @dataclass(frozen=True)
 class Prepared:
-    """The listings of an experiment's datasets, whose features are stored."""
+    """The listings of an experiment's datasets, whose features are stored in `root`, and how fast that went."""
 
     listings: Mapping[Choice, pd.DataFrame]
+    speed: Mapping[Choice, Mapping[str, float]]
     root: Path
 
 
@@ -58,6 +59,7 @@ def prepare(work: Experiment, workers: int | None = None) -> Prepared:
     """
     root = feature_store.default_root()
     listings: dict[Choice, pd.DataFrame] = {}
+    speed: dict[Choice, dict[str, float]] = {}
     for chosen in dict.fromkeys(cell.dataset for cell in work.cells):
         dataset = chosen.build()
         listings[chosen] = tracks = catalogues.listing(dataset)
@@ -68,12 +70,13 @@ def prepare(work: Experiment, workers: int | None = None) -> Prepared:
             steps = feature_store.extract(dataset, tracks, features, root, workers or os.cpu_count() or 1)
             seconds = _follow(f"{dataset.name}: {names}", len(todo), steps)
             rate = len(todo) / seconds
+            speed[chosen] = {"extract_seconds": seconds, "extract_tracks_per_second": rate}
             say(f"{dataset.name}: {names} of {len(todo)} tracks extracted in {seconds:.1f} s, {rate:.1f} tracks/s")
         else:
             say(f"{dataset.name}: {names} of {tracks['track_id'].nunique()} tracks are stored")
         found = feature_store.FeatureStore(root, features[0]).lookup(tracks)
         _tell_rejected(dict(found.loc[found["reason"] != "", ["track_id", "reason"]].to_numpy().tolist()))
-    return Prepared(listings, root)
+    return Prepared(listings, speed, root)
 
 
 def _follow(title: str, total: int, steps: Any) -> float:
@@ -157,46 +160,43 @@ def run(work: Experiment, out: Path, uri: str | None, rerun: bool) -> None:
     report.begin(out, work.name, [planned.name for planned in plans], work.text)
     with tracker.parent(f"{work.name}: {len(plans)} cells", _tags(plans)) as parent:
         for number, planned in enumerate(plans, 1):
-            _one(planned, f"[{number}/{len(plans)}] {title(planned.cell)}", out, tracker, rerun, work)
-        tables = report.write(out)
-        parent.log_files(*tables)
+            heading = f"[{number}/{len(plans)}] {title(planned.cell)}"
+            known = None if rerun else tracker.finished(planned.identity)
+            if not known:
+                _run_cell(planned, heading, work, out, tracker, prepared.speed.get(planned.cell.dataset, {}))
+            else:
+                say(f"{heading}: finished before")
+                if not predictions_path(out, planned.name).is_file():
+                    tracker.fetch(known, f"predictions/{planned.name}.parquet", out)
+        parent.log_files(*report.write(out))
         parent.log_metrics({"cells": len(plans), "seconds": time.perf_counter() - started})
     console.print(report.console_table(out))
     say(f"{len(plans)} cells in {time.perf_counter() - started:.0f} s")
-    say(f"report: {out / 'report.html'}\nMLflow: {uri}  (crnn-bench ui {out})")
+    say(f"report: {out / 'report.html'}")
+    say(f"MLflow: {uri}" + (f" (crnn-bench ui {out})" if uri == store_uri(out) else ""))
 
 
-def _one(planned: Plan, heading: str, out: Path, tracker: tracking.Tracker, rerun: bool, work: Experiment) -> None:
-    """Runs a cell, unless a finished run holds it."""
-    known = None if rerun else tracker.finished(planned.identity)
-    if known:
-        if not predictions_path(out, planned.name).is_file():
-            tracker.fetch(known, f"predictions/{planned.name}.parquet", out)
-        say(f"{heading}: finished before")
-        return
+def _run_cell(
+    planned: Plan, heading: str, work: Experiment, out: Path, tracker: tracking.Tracker, speed: Mapping[str, float]
+) -> None:
+    """Runs a cell in a child run, which ends FINISHED only when everything is stored."""
     tags = _tags([planned]) | {"split": planned.cell.split.label, "model": planned.cell.model.label}
     with tracker.child(title(planned.cell), planned.identity, tags) as log:
         say(f"{heading}: {len(planned.split.train)} songs to train")
 
         def on_epoch(epoch: Mapping[str, float]) -> None:
             log.log_metrics({name: value for name, value in epoch.items() if name != "epoch"}, step=int(epoch["epoch"]))
-            say(
-                f"    epoch {epoch['epoch']:.0f}: training loss {epoch['train_loss']:.3f}, "
-                f"validation loss {epoch['validation_loss']:.3f}, {epoch['slices_per_second']:.0f} slices/s"
-            )
+            losses = f"training loss {epoch['train_loss']:.3f}, validation loss {epoch['validation_loss']:.3f}"
+            say(f"    epoch {epoch['epoch']:.0f}: {losses}, {epoch['slices_per_second']:.0f} slices/s")
 
-        result, model = experiment.run(planned, prepared_cache(planned), on_epoch)
+        result, model = experiment.run(planned, planned.store.root.parent, on_epoch)
         result = replace(result, record={**result.record, "run_id": log.run_id, "experiment": work.name})
+        log.log_metrics(speed)
         extra = {"environment.json": environment(), "experiment.json": {"yaml": work.text, "set": list(work.overrides)}}
         experiment.keep(planned, result, model, out, log, extra)
     numbers = report.of_cell(result)
-    told = ", ".join(f"{level} {numbers[f'{level}/f1']:.3f}" for level in ("slice", "song") if f"{level}/f1" in numbers)
-    console.print(f"    weighted F1: {told}; {result.record['fit_seconds']:.1f} s")
-
-
-def prepared_cache(planned: Plan) -> Path:
-    """The folder beside the feature stores that remembers this machine's fastest numerics."""
-    return planned.store.root.parent
+    told = ", ".join(f"{level} {numbers[f'{level}/f1']:.3f}" for level in report.LEVELS if f"{level}/f1" in numbers)
+    say(f"    weighted F1: {told}; {result.record['fit_seconds']:.1f} s")
 
 
 def title(cell: Cell) -> str:

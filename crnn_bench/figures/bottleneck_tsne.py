@@ -31,6 +31,7 @@ def draw(
     """
     chosen = np.random.default_rng(0).permutation(len(vectors))[:MOST_POINTS]
     points = _project(vectors[chosen])
+    number = f"{len(vectors):,}" if len(chosen) == len(vectors) else f"{len(chosen):,} of {len(vectors):,}"
     figure = Figure(figsize=(7.5, 6), layout="constrained")
     axes = figure.subplots()
     for index in range(len(classes)):
@@ -40,7 +41,7 @@ def draw(
             axes.scatter(
                 mine[:, 0], mine[:, 1], s=size, c=colour, marker=marker, alpha=alpha, edgecolors=edge, linewidths=0.7
             )
-    axes.set(xticks=[], yticks=[], title=f"Bottleneck t-SNE of {len(chosen):,} of {len(vectors):,} {what}")
+    axes.set(xticks=[], yticks=[], title=f"Bottleneck t-SNE of {number} {what}")
     handles = [_handle(*style(index), name, "none") for index, name in enumerate(classes)]
     handles += [_handle("lightgrey", "o", "train, validation", "none"), _handle("lightgrey", "o", "test", "black")]
     axes.legend(handles=handles, loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8, frameon=False)

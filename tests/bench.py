@@ -1,0 +1,153 @@
+"""Speed as ratios, each pair measured in turns within one run: `make bench`.
+
+Every line compares what the package does with the plain way to do the same, on this machine.
+"""
+
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from crnn_bench import catalogue, feature_store, networks, slicing
+from crnn_bench.config import Trainer
+from crnn_bench.datasets import Dataset
+from crnn_bench.datasets.folder import Folder
+from crnn_bench.datasets.toy import Toy
+from crnn_bench.features.log_mel import LogMel
+from crnn_bench.models.crnn import CRNN
+from crnn_bench.numerics import Numerics, numerics_of
+from crnn_bench.plugins import Choice
+from crnn_bench.records import Slices
+
+REAL_MUSIC = Path(__file__).parents[2] / "shared" / "data" / "game-music"
+ROUNDS = 3
+STEPS = 12
+BATCH = 16
+N_CLASSES = 6
+MODEL = Choice(CRNN, {})
+
+
+def in_turns(*functions: Callable[[], float], rounds: int = ROUNDS) -> list[float]:
+    """The median rate of each, measured a, b, a, b … so that a drifting machine treats them alike."""
+    rates = [[function() for function in functions] for _ in range(rounds)]
+    return [statistics.median(column) for column in zip(*rates, strict=True)]
+
+
+def timed(function: Callable[[], object], amount: float) -> float:
+    """Amount a second."""
+    started = time.perf_counter()
+    function()
+    return amount / (time.perf_counter() - started)
+
+
+def songs(folder: Path) -> Dataset:
+    """Real music where there is some, toy music written as FLAC otherwise."""
+    if REAL_MUSIC.is_dir():
+        return Folder(str(REAL_MUSIC))
+    import soundfile
+
+    toy = Toy(seconds=120.0)
+    for _, track in toy.tracks().iterrows():
+        path = folder / f"{track['track_id']}.flac"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, toy.read(track, 16000), 16000)
+    return Folder(str(folder))
+
+
+def extraction(dataset: Dataset, tracks: pd.DataFrame) -> list[float]:
+    """Tracks a second: librosa's load + log-mel in one process, and the store's extraction, process start included."""
+    import librosa
+
+    def plainly() -> None:
+        for path in tracks["path"]:
+            samples, _ = librosa.load(path, sr=16000)
+            librosa.power_to_db(librosa.feature.melspectrogram(y=samples, sr=16000, n_fft=2048, hop_length=512))
+
+    def ours() -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            list(feature_store.extract(dataset, tracks, [LogMel()], Path(folder), os.cpu_count() or 1))
+
+    librosa.power_to_db(librosa.feature.melspectrogram(y=np.ones(4096, np.float32), sr=16000))  # compiles
+    return in_turns(lambda: timed(plainly, len(tracks)), lambda: timed(ours, len(tracks)))
+
+
+def random_slices(number: int) -> Slices:
+    """Slices of 3 s of noise in the range of decibels."""
+    rng = np.random.default_rng(0)
+    arrays = [rng.normal(-30, 15, (94, 128)).astype(np.float16) for _ in range(number)]
+    names = [f"{index:04}" for index in range(number)]
+    table = pd.DataFrame({"track_id": names, "label": [str(index % N_CLASSES) for index in range(number)]})
+    return slicing.cut(table, arrays, [str(index) for index in range(N_CLASSES)], 31.25, 3.0)
+
+
+def bare_steps(slices: Slices, numerics: Numerics | None, optimizer_options: dict[str, bool]) -> Callable[[], float]:
+    """A training loop without Lightning, loader or logging: `None` is plain eager fp32 PyTorch."""
+    network = networks.build(MODEL, slices, N_CLASSES, 0).train()
+    if numerics:
+        network = numerics.lay_out(network)
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3, **optimizer_options)
+    batches = [range(first, first + BATCH) for first in range(0, len(slices), BATCH)]
+    x = [torch.from_numpy(slices.batch(items)).transpose(1, 2).float().contiguous() for items in batches]
+    y = [torch.from_numpy(slices.label[list(items)]) for items in batches]
+
+    def run() -> None:
+        for inputs, truth in zip(x, y, strict=True):
+            optimizer.zero_grad()
+            if numerics:
+                with numerics.autocast("cpu"):
+                    loss = torch.nn.functional.cross_entropy(network(inputs), truth)
+            else:
+                loss = torch.nn.functional.cross_entropy(network(inputs), truth)
+            loss.backward()
+            optimizer.step()
+
+    run()
+    return lambda: timed(run, len(slices))
+
+
+def lightning(slices: Slices, numerics: Numerics, cache: Path) -> Callable[[], float]:
+    """Slices a second of `networks.fit`, as each epoch's record states them."""
+    precision = "bf16" if numerics.lightning == "bf16-mixed" else "fp32"
+    trainer = Trainer(max_epochs=2, batch_size=BATCH, precision=precision)
+
+    def run() -> float:
+        few = random_slices(BATCH)
+        fitted = networks.fit(MODEL, slices, few, N_CLASSES, trainer, 0, cache)
+        return float(fitted.details["history"][-1]["slices_per_second"])
+
+    return run
+
+
+def main() -> None:
+    """Prints the table."""
+    table = Table("what", "plain", "ours", "ratio", "wanted", title="Speed, median of 3 rounds in turns")
+    with tempfile.TemporaryDirectory() as folder:
+        dataset = songs(Path(folder))
+        tracks = catalogue.listing(dataset)
+        plain, ours = extraction(dataset, tracks)
+        name = f"extraction of {len(tracks)} songs, {os.cpu_count()} cores (librosa, one process)"
+        table.add_row(name, f"{plain:.1f} tracks/s", f"{ours:.1f} tracks/s", f"{ours / plain:.2f}", "≥ 1.70")
+
+        slices = random_slices(STEPS * BATCH)
+        chosen = numerics_of(
+            "auto", lambda: networks.build(MODEL, slices, N_CLASSES, 0), (BATCH, 128, 94), Path(folder)
+        )
+        contestants = bare_steps(slices, None, {}), bare_steps(slices, chosen, {"foreach": True})
+        eager, fast, loop = in_turns(*contestants, lightning(slices, chosen, Path(folder)), rounds=5)
+        name = f"training step, 3 s, batch 16: {chosen.name} (eager fp32, NCHW)"
+        table.add_row(name, f"{eager:.0f} slices/s", f"{fast:.0f} slices/s", f"{fast / eager:.2f}", "≥ 1.80")
+        name = "Lightning's loop, loader and logging (bare step)"
+        table.add_row(name, f"{fast:.0f} slices/s", f"{loop:.0f} slices/s", f"{loop / fast:.2f}", "≥ 0.90")
+    Console(highlight=False).print(table)
+
+
+if __name__ == "__main__":
+    main()
