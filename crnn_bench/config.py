@@ -57,7 +57,7 @@ class Trainer:
 
     def __post_init__(self) -> None:
         for name in ("max_epochs", "patience", "batch_size", "learning_rate"):
-            if getattr(self, name) <= 0:
+            if not getattr(self, name) > 0:  # nor NaN
                 raise BenchError(f"{name} must be above 0, got {getattr(self, name)}")
 
 
@@ -142,7 +142,7 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Experiment:
             raise source.error((key,), unknown(key, TOP_KEYS))
     for key in ("name", "dataset"):
         in_grid = any(key in grid for grid in _grids(source))
-        if key not in source.data and not in_grid:
+        if source.data.get(key) is None and not in_grid:
             raise BenchError(f"{path}: no {key!r}; an experiment needs one")
     cells = dict.fromkeys(_cell(source, values) for grid in _grids(source) for values in _combinations(source, grid))
     expanded = dict.fromkeys(fold for cell in cells for fold in _folds(cell))
@@ -206,7 +206,7 @@ def _cell(source: Source, values: Mapping[str, tuple[Any, Where]]) -> Cell:
     seed = scalar("seed", int)
     split_seed, model_seed = scalar("split_seed", int | None), scalar("model_seed", int | None)
     clip_seconds = scalar("clip_seconds", float)
-    if clip_seconds <= 0:
+    if not clip_seconds > 0:  # nor NaN
         raise source.error(values["clip_seconds"][1], f"must be above 0, got {clip_seconds}")
     return Cell(
         dataset=choose("dataset"),

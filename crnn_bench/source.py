@@ -49,6 +49,8 @@ class Source:
     def with_argument(self, key: str, spec: Any, argument: str, value: Any) -> Any:
         """The specification of a choice (or the trainer's settings) with one argument set."""
         if key not in self.choices:
+            if not isinstance(spec or {}, Mapping):
+                raise self.error((key,), f"{spec!r} has no setting {argument!r}")
             return {**(spec or {}), argument: value}
         if isinstance(spec, str) or spec is None:
             spec = {"class_path": spec}
@@ -63,10 +65,14 @@ class Source:
         if isinstance(node, yaml.MappingNode):
             plain: dict[str, Any] = {}
             for key_node, value_node in node.value:
+                line = f"{self.path}, line {key_node.start_mark.line + 1}"
+                if not isinstance(key_node, yaml.ScalarNode):
+                    raise BenchError(f"{line}: expected a plain name as a key")
+                below = (*where, key_node.value)
                 if key_node.value in plain:
-                    raise self.error((*where, key_node.value), "stands there twice")
-                plain[key_node.value] = self._plain(value_node, (*where, key_node.value))
-                self.places[_written((*where, key_node.value))] = f"{self.path}, line {key_node.start_mark.line + 1}"
+                    raise BenchError(f"{line}: {_dotted(_written(below))}: stands there twice")
+                plain[key_node.value] = self._plain(value_node, below)
+                self.places[_written(below)] = line
             return plain
         return _scalar(node.value) if isinstance(node, yaml.ScalarNode) and node.style is None else node.value
 
@@ -85,9 +91,10 @@ class Source:
         if not rest:
             self.data[first] = plain
         elif first == "grid":
-            for grid in (
-                self.data["grid"] if isinstance(self.data.get("grid"), list) else [self.data.setdefault("grid", {})]
-            ):
+            grids = self.data["grid"] = self.data.get("grid") or {}
+            for grid in grids if isinstance(grids, list) else [grids]:
+                if not isinstance(grid, dict):
+                    raise self.error(("grid",), f"expected axes such as `seed: [0, 21, 42]`, got {grid!r}")
                 grid[rest] = plain
         else:
             self.data[first] = self.with_argument(first, self.data.get(first, self.choices.get(first)), rest, plain)

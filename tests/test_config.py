@@ -1,0 +1,380 @@
+"""An experiment's YAML: what it means, and what is said of one that is wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from crnn_bench import config
+from crnn_bench.config import Cell, Experiment
+from crnn_bench.errors import BenchError
+
+HEAD = "name: question\ndataset: {class_path: Folder, init_args: {root: music}}\n"  # lines 1 and 2
+EXPERIMENTS = sorted((Path(__file__).parents[1] / "experiments").glob("*.yaml"))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "question.yaml"
+
+
+def load(path: Path, body: str, *overrides: str) -> Experiment:
+    path.write_text(HEAD + body)
+    return config.load(path, overrides)
+
+
+def column(work: Experiment, *names: str) -> list[tuple[object, ...]]:
+    return [tuple(cell.parameters.get(name) for name in names) for cell in work.cells]
+
+
+def fault(path: Path, text: str, *overrides: str) -> str:
+    path.write_text(text)
+    with pytest.raises(BenchError) as caught:
+        config.load(path, overrides)
+    return str(caught.value)
+
+
+# What a YAML means
+
+
+def test_two_lines_are_an_experiment_with_the_papers_defaults(path: Path) -> None:
+    work = load(path, "")
+    assert work.name == "question"
+    assert work.text == HEAD
+    (cell,) = work.cells
+    expected = {
+        "dataset": "Folder",
+        "dataset.root": "music",
+        "features": "LogMel",
+        "features.n_mels": 128,
+        "split": "SongSplit",
+        "clip_seconds": 3.0,
+        "min_seconds": 3.0,
+        "slice_rule": "full",
+        "model": "CRNN",
+        "model.conv_channels": [64, 128, 128, 128],
+        "model.pooling": "crnn_bench.poolings.max.Max",
+        "split_seed": 0,
+        "model_seed": 0,
+        "trainer.max_epochs": 200,
+        "trainer.patience": 10,
+        "trainer.batch_size": 16,
+        "trainer.learning_rate": 1e-3,
+        "trainer.precision": "auto",
+    }
+    assert {name: cell.parameters[name] for name in expected} == expected
+
+
+def test_a_grid_is_every_combination_in_its_order(path: Path) -> None:
+    work = load(path, "grid: {split: [SongSplit, AlbumSplit], clip_seconds: [1, 3], seed: [0, 21]}\n")
+    assert column(work, "split", "clip_seconds", "model_seed") == [
+        ("SongSplit", 1.0, 0),
+        ("SongSplit", 1.0, 21),
+        ("SongSplit", 3.0, 0),
+        ("SongSplit", 3.0, 21),
+        ("AlbumSplit", 1.0, 0),
+        ("AlbumSplit", 1.0, 21),
+        ("AlbumSplit", 3.0, 0),
+        ("AlbumSplit", 3.0, 21),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("axis", "values", "expected"),
+    [
+        ("trainer.learning_rate", "[1e-3, 1e-4]", [1e-3, 1e-4]),
+        ("trainer.max_epochs", "[1, 2]", [1, 2]),
+        ("model.pooling", "[max, average]", ["crnn_bench.poolings.max.Max", "crnn_bench.poolings.average.Average"]),
+        ("model.gru_width", "[8, 16]", [8, 16]),
+        ("dataset.root", "[music, other]", ["music", "other"]),
+        ("features.n_mels", "[64, 128]", [64, 128]),
+        ("split.test", "[0.1, 0.2]", [0.1, 0.2]),
+    ],
+)
+def test_any_parameter_becomes_an_axis_by_its_dotted_name(
+    path: Path, axis: str, values: str, expected: list[object]
+) -> None:
+    work = load(path, f"grid: {{{axis}: {values}}}\n")
+    assert column(work, axis) == [(value,) for value in expected]
+
+
+def test_a_dotted_axis_keeps_the_other_arguments_and_meets_every_model(path: Path) -> None:
+    models = "[{class_path: CRNN, init_args: {gru_width: 8}}, {class_path: CRNN, init_args: {gru_width: 16}}]"
+    work = load(path, f"grid: {{model.pooling: [max, none], model: {models}}}\ntrainer: {{patience: 3}}\n")
+    short = [
+        (width, str(pooling).rsplit(".", 1)[-1]) for width, pooling in column(work, "model.gru_width", "model.pooling")
+    ]
+    assert sorted(short) == [(8, "Max"), (8, "NoTimePooling"), (16, "Max"), (16, "NoTimePooling")]
+    assert {cell.parameters["trainer.patience"] for cell in work.cells} == {3}
+
+
+def test_a_list_of_grids_is_their_union_and_no_cell_stands_twice(path: Path) -> None:
+    work = load(path, "grid:\n  - {model: [MfccSVM], seed: [0, 1]}\n  - {model: [CRNN], seed: [1]}\n  - {seed: [1]}\n")
+    assert column(work, "model", "model_seed") == [("MfccSVM", 0), ("MfccSVM", 1), ("CRNN", 1)]
+
+
+def test_a_kfold_strategy_becomes_one_cell_a_fold(path: Path) -> None:
+    work = load(path, "grid:\n  split: [{class_path: SongKFold, init_args: {k: 3}}, SongSplit]\n")
+    assert column(work, "split", "split.fold") == [
+        ("SongKFold", 0),
+        ("SongKFold", 1),
+        ("SongKFold", 2),
+        ("SongSplit", None),
+    ]
+
+
+def test_a_fold_that_is_named_runs_alone(path: Path) -> None:
+    work = load(path, "split: {class_path: AlbumKFold, init_args: {k: 3, fold: 2}}\n")
+    assert column(work, "split.fold") == [(2,)]
+
+
+def test_folds_are_an_axis_of_their_own(path: Path) -> None:
+    work = load(path, "split: {class_path: AlbumKFold, init_args: {k: 6}}\ngrid: {split.fold: [0, 5]}\n")
+    assert column(work, "split.k", "split.fold") == [(6, 0), (6, 5)]
+
+
+def test_a_model_that_hears_whole_songs_runs_once_for_all_clip_lengths(path: Path) -> None:
+    models = "[MfccSVM, {class_path: MfccSVM, init_args: {level: song}}]"
+    work = load(path, f"grid: {{clip_seconds: [1, 3, 5], model: {models}}}\n")
+    assert sorted(column(work, "model.level", "clip_seconds"), key=str) == [
+        ("slice", 1.0),
+        ("slice", 3.0),
+        ("slice", 5.0),
+        ("song", None),
+    ]
+
+
+def test_every_clip_length_tests_the_songs_of_the_longest(path: Path) -> None:
+    assert column(load(path, "grid: {clip_seconds: [1, 30, 3]}\n"), "min_seconds") == [(30.0,)] * 3
+    assert column(load(path, "clip_seconds: 5\n"), "min_seconds") == [(5.0,)]
+    assert column(load(path, "clip_seconds: 5\nmin_seconds: 10\n"), "min_seconds") == [(10.0,)]
+
+
+def test_a_baseline_brings_its_own_features_and_no_trainer(path: Path) -> None:
+    (cell,) = load(path, "model: {class_path: MfccSVM, init_args: {n_mfcc: 13}}\ntrainer: {max_epochs: 2}\n").cells
+    assert cell.parameters["features"] == "Mfcc"
+    assert cell.parameters["features.n_mfcc"] == 13
+    assert cell.trainer is None
+
+
+def test_one_seed_sets_both_unless_they_are_told_apart(path: Path) -> None:
+    assert column(load(path, "seed: 7\n"), "split_seed", "model_seed") == [(7, 7)]
+    work = load(path, "split_seed: 3\ngrid: {seed: [0, 1]}\n")
+    assert column(work, "split_seed", "model_seed") == [(3, 0), (3, 1)]
+
+
+@pytest.mark.parametrize(("written", "value"), [("1e-3", 1e-3), ("1.0e-3", 1e-3), (".5e-2", 5e-3), ("1", 1.0)])
+def test_a_learning_rate_may_be_written_as_people_do(path: Path, written: str, value: float) -> None:
+    assert column(load(path, f"trainer: {{learning_rate: {written}}}\n"), "trainer.learning_rate") == [(value,)]
+    assert column(load(path, "", f"trainer.learning_rate={written}"), "trainer.learning_rate") == [(value,)]
+
+
+def test_the_short_name_the_file_name_and_the_class_path_are_the_same_cell(path: Path) -> None:
+    cells = [load(path, f"model: {name}\n").cells for name in ("CRNN", "crnn", "crnn_bench.models.crnn.CRNN")]
+    assert cells[0] == cells[1] == cells[2]
+    assert cells[0][0].describe() == cells[2][0].describe()
+
+
+def test_a_class_of_ones_own_goes_by_its_full_path(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (path.parent / "one_of_mine.py").write_text(
+        "from crnn_bench.baselines.mfcc_svm import MfccSVM\n\n\n"
+        "class Louder(MfccSVM):\n"
+        "    def __init__(self, gain: float = 2.0) -> None:\n"
+        "        super().__init__()\n"
+        "        self.gain = gain\n"
+    )
+    monkeypatch.syspath_prepend(path.parent)
+    work = load(path, "model: one_of_mine.Louder\ngrid: {model.gain: [1.5, 3]}\n")
+    assert column(work, "model", "model.gain") == [("Louder", 1.5), ("Louder", 3.0)]
+    wrong = fault(path, HEAD + "model: {class_path: one_of_mine.Louder, init_args: {gian: 2}}\n")
+    assert f"{path}, line 3" in wrong
+    assert "did you mean 'gain'" in wrong
+
+
+def test_equal_cells_have_one_hash_and_one_description(path: Path) -> None:
+    first, second = (load(path, "model: {class_path: CRNN, init_args: {gru_width: 8}}\n").cells[0] for _ in range(2))
+    other = load(path, "model: {class_path: CRNN, init_args: {gru_width: 9}}\n").cells[0]
+    assert first == second
+    assert hash(first) == hash(second)
+    assert first.describe() == second.describe() != other.describe()
+    assert isinstance(first, Cell)
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda path: path.stem)
+def test_every_experiment_that_comes_with_the_package_is_valid(experiment: Path) -> None:
+    work = config.load(experiment)
+    assert work.cells
+    assert work.name == experiment.stem
+    assert experiment.read_text().startswith("#"), "an experiment opens with its question"
+
+
+def test_the_papers_grid_is_whole() -> None:
+    work = config.load(Path(__file__).parents[1] / "experiments" / "artist20_clip_length.yaml")
+    crnn = [cell for cell in work.cells if cell.model.label == "CRNN"]
+    assert len(crnn) == 2 * 6 * 3
+    assert {cell.clip_seconds for cell in crnn} == {1, 3, 5, 10, 20, 30}
+
+
+# Overrides
+
+
+def test_overrides_change_settings_axes_and_arguments(path: Path) -> None:
+    body = "grid: {seed: [0, 21, 42]}\ntrainer: {max_epochs: 20, patience: 7}\n"
+    overrides = ("trainer.max_epochs=2", "grid.seed=[5]", "dataset.root=elsewhere", "model.pooling=average")
+    work = load(path, body, *overrides)
+    names = ("trainer.max_epochs", "trainer.patience", "model_seed", "dataset.root", "model.pooling")
+    assert column(work, *names) == [(2, 7, 5, "elsewhere", "crnn_bench.poolings.average.Average")]
+    assert work.overrides == overrides
+
+
+def test_overrides_add_what_the_file_does_not_hold(path: Path) -> None:
+    assert column(load(path, "", "grid.seed=[0, 1]"), "model_seed") == [(0,), (1,)]
+    assert column(load(path, "grid:\n", "grid.seed=[0, 1]"), "model_seed") == [(0,), (1,)]
+    assert column(load(path, "", "clip_seconds=5"), "clip_seconds") == [(5.0,)]
+    assert column(load(path, "", "name=other", "model=MfccSVM"), "model") == [("MfccSVM",)]
+
+
+def test_an_override_reaches_each_of_several_grids(path: Path) -> None:
+    work = load(path, "grid:\n  - {model: [CRNN], seed: [0, 1]}\n  - {model: [MfccSVM]}\n", "grid.seed=[9]")
+    assert column(work, "model", "model_seed") == [("CRNN", 9), ("MfccSVM", 9)]
+
+
+def test_the_last_override_of_a_key_counts(path: Path) -> None:
+    assert column(load(path, "", "seed=1", "seed=2"), "model_seed") == [(2,)]
+
+
+# What is wrong, and where
+
+
+@pytest.mark.parametrize(
+    ("body", "line", "said"),
+    [
+        ("\ntrainr: {}\n", 4, ("'trainr'", "did you mean 'trainer'", "allowed: name, grid, dataset")),
+        ("grid:\n  seed: [0]\n  modle: [CRNN]\n", 5, ("'modle'", "did you mean 'model'", "clip_seconds")),
+        ("grid:\n  - {seed: [0]}\n  - {sed: [0]}\n", 5, ("'sed'", "did you mean 'seed'")),
+        ("grid:\n  seed: 0\n", 4, ("grid.seed", "expected a list", "got 0")),
+        ("grid:\n  seed: []\n", 4, ("grid.seed", "expected a list")),
+        ("grid: 3\n", 3, ("grid", "got 3")),
+        ("model: CRN\n", 3, ("'CRN'", "did you mean 'CRNN'", "MfccSVM")),
+        ("grid:\n  model:\n    - CRNN\n    - MfccSVN\n", 6, ("'MfccSVN'", "did you mean 'MfccSVM'", "CRNN")),
+        ("split: Song\n", 3, ("'Song'", "SongSplit", "AlbumKFold", "FileSplit")),
+        ("features: Logmel\n", 3, ("'Logmel'", "did you mean 'LogMel'")),
+        ("model: os.path.PurePath\n", 3, ("os.path.PurePath", "cannot import")),
+        ("model: pathlib.Path\n", 3, ("pathlib.Path is no Network or Baseline",)),
+        ("model: no_such_module.Mine\n", 3, ("no_such_module", "PYTHONPATH")),
+        ("model:\n  class_path: CRNN\n  init_arg: {}\n", 5, ("'init_arg'", "did you mean 'init_args'")),
+        (
+            "model:\n  class_path: CRNN\n  init_args:\n    gru_width: 8\n    poling: max\n",
+            7,
+            ("model.poling", "did you mean 'pooling'", "conv_channels"),
+        ),
+        ("model: {class_path: CRNN, init_args: {n_bins: 3}}\n", 3, ("'n_bins'", "allowed: conv_channels")),
+        ("model: {class_path: CRNN, init_args: 3}\n", 3, ("expected arguments of CRNN", "got 3")),
+        ("model: {class_path: CRNN, init_args: {pooling: averge}}\n", 3, ("did you mean 'average'", "strided")),
+        ("model: [CRNN]\n", 3, ("expected a name or {class_path", "got ['CRNN']")),
+        ("model: {class_path: MfccSVM, init_args: {level: album}}\n", 3, ("level must be slice or song", "'album'")),
+        ("split: {class_path: FileSplit}\n", 3, ("FileSplit needs 'path'",)),
+        ("split: {class_path: AlbumKFold, init_args: {k: 3, fold: 3}}\n", 3, ("between 0 and 2", "got 3")),
+        ("trainer: {max_epoch: 3}\n", 3, ("did you mean 'max_epochs'", "patience")),
+        ("trainer:\n  patience: 3\n  max_epochs: many\n", 5, ("trainer.max_epochs", "expected int", "'many'")),
+        ("trainer: {max_epochs: 2.5}\n", 3, ("expected int", "2.5")),
+        ("trainer: {max_epochs: true}\n", 3, ("expected int", "True")),
+        ("trainer: {max_epochs: 0}\n", 3, ("max_epochs must be above 0", "got 0")),
+        ("trainer: {learning_rate: .nan}\n", 3, ("learning_rate must be above 0", "nan")),
+        ("trainer: {precision: fp8}\n", 3, ("'auto', 'bf16', 'fp32'", "'fp8'")),
+        ("trainer: 3\n", 3, ("trainer", "got 3")),
+        ("seed: zero\n", 3, ("expected int", "'zero'")),
+        ("seed: null\n", 3, ("expected int", "null")),
+        ("clip_seconds: [3]\n", 3, ("expected float", "[3]")),
+        ("clip_seconds: -1\n", 3, ("above 0", "-1")),
+        ("clip_seconds: .nan\n", 3, ("above 0", "nan")),
+        ("slice_rule: half\n", 3, ("'full', 'legacy'", "'half'")),
+        ("grid:\n  trainer.learning_rate:\n    - 1e-3\n    - high\n", 6, ("expected float", "'high'")),
+        ("grid:\n  model: [CRNN, MfccSVM]\n  model.pooling: [max]\n", 5, ("MfccSVM", "'pooling'", "n_mfcc")),
+        ("grid: {seed.x: [0]}\n", 3, ("seed", "x")),
+        ("seed: 5\ngrid: {seed.x: [0]}\n", 3, ("seed", "5", "'x'")),
+        ("seed: 1\nseed: 2\n", 4, ("seed", "twice")),
+        ("trainer:\n  patience: 3\n  max_epochs: 3\n  patience: 4\n", 6, ("trainer.patience", "twice")),
+        ("? [a, b]\n: 3\n", 3, ("plain name",)),
+    ],
+)
+def test_an_error_names_the_line_and_what_is_allowed(path: Path, body: str, line: int, said: tuple[str, ...]) -> None:
+    message = fault(path, HEAD + body)
+    assert message.startswith(f"{path}, line {line}: "), message
+    for words in said:
+        assert words in message
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("trainr.max_epochs=2", ("'trainr'", "did you mean 'trainer'")),
+        ("trainer.max_epoch=2", ("did you mean 'max_epochs'",)),
+        ("trainer.max_epochs=two", ("expected int", "'two'")),
+        ("trainer=2", ("got 2",)),
+        ("grid.sed=[0]", ("did you mean 'seed'",)),
+        ("grid.seed=0", ("expected a list", "got 0")),
+        ("grid.model=[CRN]", ("did you mean 'CRNN'",)),
+        ("dataset.rot=music", ("did you mean 'root'",)),
+        ("model=CRN", ("did you mean 'CRNN'",)),
+        ("model.pooling=averge", ("did you mean 'average'",)),
+        ("max_epochs", ("KEY=VALUE",)),
+        ("=3", ("KEY=VALUE",)),
+        ("grid.seed=[0", ("not valid YAML",)),
+    ],
+)
+def test_an_error_in_an_override_names_the_override(path: Path, override: str, said: tuple[str, ...]) -> None:
+    message = fault(path, HEAD + "trainer: {max_epochs: 3}\ngrid: {seed: [0]}\n", override)
+    assert message.startswith(f"--set {override}: "), message
+    for words in said:
+        assert words in message
+
+
+@pytest.mark.parametrize(
+    ("body", "override", "said"),
+    [("grid: 3\n", "grid.seed=[0]", "got 3"), ("trainer: 3\n", "trainer.max_epochs=2", "max_epochs")],
+)
+def test_an_override_below_a_value_that_holds_nothing_is_refused(
+    path: Path, body: str, override: str, said: str
+) -> None:
+    message = fault(path, HEAD + body, override)
+    assert f"{path}, line 3" in message
+    assert said in message
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("dataset: {class_path: Folder, init_args: {root: x}}\n", "no 'name'"),
+        ("name:\ndataset: {class_path: Folder, init_args: {root: x}}\n", "no 'name'"),
+        ("name: question\n", "no 'dataset'"),
+        ("name: [question\n", "not valid YAML"),
+        ("name: a\n\tb: c\n", "not valid YAML"),
+        ("- name\n- dataset\n", "expected keys and values"),
+        ("question\n", "expected keys and values"),
+        ("", "no 'name'"),
+    ],
+)
+def test_a_file_that_is_no_experiment_is_named(path: Path, text: str, said: str) -> None:
+    message = fault(path, text)
+    assert message.startswith(str(path)), message
+    assert said in message
+    assert "\n" not in message
+
+
+def test_a_dataset_may_be_an_axis(path: Path) -> None:
+    path.write_text("name: two\ngrid: {dataset: [{class_path: Folder, init_args: {root: a}}, {class_path: Toy}]}\n")
+    assert column(config.load(path), "dataset") == [("Folder",), ("Toy",)]
+
+
+def test_a_dataset_without_its_root_is_refused(path: Path) -> None:
+    assert "Folder needs 'root'" in fault(path, "name: a\ndataset: Folder\n")
+
+
+def test_a_file_that_is_not_there_or_not_text_is_named(path: Path) -> None:
+    with pytest.raises(BenchError, match=f"no experiment {path}"):
+        config.load(path)
+    path.write_bytes(b"\xff\xfe\x00name")
+    with pytest.raises(BenchError, match="cannot be read"):
+        config.load(path)
+    with pytest.raises(BenchError, match="cannot be read"):
+        config.load(path.parent)
