@@ -63,7 +63,8 @@ def resample(samples: NDArray[np.float32], rate: int, wanted: int) -> NDArray[np
     import soxr
 
     resampled: NDArray[np.float32] = soxr.resample(samples, rate, wanted, quality="HQ")
-    return resampled
+    length = -(-len(samples) * wanted // rate)  # soxr rounds to the nearest; librosa rounds up and adds a zero
+    return np.pad(resampled, (0, max(0, length - len(resampled))))[:length]
 
 
 def check(samples: NDArray[np.float32], sample_rate: int) -> NDArray[np.float32]:

@@ -52,7 +52,7 @@ class FeatureStore:
 
     def index(self) -> pd.DataFrame:
         """One row a stored or rejected track; shards that are not whole are passed over."""
-        tables = [pd.read_parquet(path) for path in sorted(self.folder.glob("*.parquet"))]
+        tables = [_read_index(path) for path in sorted(self.folder.glob("*.parquet"))]
         whole = [table for table in tables if len(table) and self._is_whole(table)]
         if not whole:
             return pd.DataFrame(columns=list(INDEX_COLUMNS))
@@ -190,6 +190,11 @@ def _examine(dataset: Dataset, track: pd.Series, rate: int) -> tuple[NDArray[np.
         return None, {**finding, "reason": "no permission to read it"}
     content = hashlib.blake2b(np.ascontiguousarray(samples).data, digest_size=16).hexdigest()
     return samples, {**finding, "seconds": len(samples) / rate, "content": content}
+
+
+@lru_cache(maxsize=4096)  # a shard and its index never change once they are there
+def _read_index(path: Path) -> pd.DataFrame:
+    return pd.read_parquet(path)
 
 
 @lru_cache(maxsize=4096)

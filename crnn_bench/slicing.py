@@ -103,7 +103,7 @@ class SliceDataModule(pl.LightningDataModule):
             shuffle=shuffle,
             generator=self.generator if shuffle else None,
             num_workers=self.num_workers,
-            persistent_workers=self.num_workers > 0,
+            persistent_workers=False,  # ones that persist draw fewer numbers, and the order would depend on them
             collate_fn=_as_it_is,
         )
 

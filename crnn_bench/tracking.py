@@ -1,6 +1,7 @@
 """Runs → MLflow: an experiment of the same name, a parent run an invocation, a child run a cell."""
 
 import os
+import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import Any
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 import mlflow
 import numpy as np
@@ -65,9 +67,12 @@ class Tracker:
             mlflow.end_run(RunStatus.to_string(status))
 
     def fetch(self, run_id: str, artifact: str, folder: Path) -> None:
-        """Downloads an artifact of a finished run to a folder."""
+        """Downloads an artifact of a finished run to the same path below a folder."""
         try:
-            mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=artifact, dst_path=str(folder))
+            (folder / artifact).parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=folder) as part:
+                got = mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=artifact, dst_path=part)
+                Path(got).replace(folder / artifact)
         except (MlflowException, OSError) as error:
             raise BenchError(f"run {run_id} holds no {artifact} ({error}); use --rerun") from None
 

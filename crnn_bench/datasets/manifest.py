@@ -1,5 +1,6 @@
 """A list of audio files in a CSV."""
 
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -39,7 +40,8 @@ class Manifest(Dataset):
         if not any(there):
             raise BenchError(f"{csv}: none of its {len(table)} files is in {root}, e.g. {paths[0]}")
         optional = {name: table.get(name, "") for name in OPTIONAL}
-        rows = pd.DataFrame({"track_id": table["path"], "path": [str(path) for path in paths], **optional})
+        track_ids = [Path(os.path.relpath(path, root)).as_posix() for path in paths]  # however it is written, one file
+        rows = pd.DataFrame({"track_id": track_ids, "path": [str(path) for path in paths], **optional})
         rows.insert(2, "label", table["label"])
         rows["artist"] = rows["artist"].where(rows["artist"] != "", rows["label"])
         rows["title"] = rows["title"].where(rows["title"] != "", [path.stem for path in paths])
@@ -47,6 +49,8 @@ class Manifest(Dataset):
         return rows
 
     def _check(self, csv: Path, table: pd.DataFrame) -> None:
+        if not isinstance(table.index, pd.RangeIndex):
+            raise BenchError(f"{csv}: its rows have more cells than its heading; quote a name that holds a comma")
         for column in ("path", "label"):
             if column not in table:
                 raise BenchError(f"{csv}: no column {column!r}; expected path,label[,{','.join(OPTIONAL)}]")

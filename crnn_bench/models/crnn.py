@@ -1,5 +1,6 @@
 """The convolutional-recurrent network of Nasrullah & Zhao (IJCNN 2019, arXiv 1901.04555)."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -55,7 +56,8 @@ class CRNN(Network):
             blocks.append(nn.Sequential(conv, nn.ELU(), nn.BatchNorm2d(width), pool, nn.Dropout(conv_dropout)))
             channels = width
         self.conv = nn.Sequential(*blocks)
-        self.gru = nn.GRU(channels * self._bins_left(n_bins, n_frames), gru_width, gru_layers, batch_first=True)
+        enough = max(n_frames, math.prod(frames for _, frames in pool_sizes))
+        self.gru = nn.GRU(channels * self._bins_left(n_bins, n_frames, enough), gru_width, gru_layers, batch_first=True)
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(gru_width, n_classes))
         self.apply(_initialise_as_keras)
 
@@ -69,10 +71,10 @@ class CRNN(Network):
         return bottleneck
 
     @torch.no_grad()
-    def _bins_left(self, n_bins: int, n_frames: int) -> int:
+    def _bins_left(self, n_bins: int, n_frames: int, enough: int) -> int:
         """Bins that remain after all pooling; refuses an input that a pooling would shrink to nothing."""
         self.eval()
-        for least in range(n_frames, n_frames + 4096):
+        for least in range(n_frames, enough + 1):
             try:
                 shape = self.conv(torch.zeros(1, 1, n_bins, least)).shape
             except RuntimeError:
