@@ -1,6 +1,8 @@
 """Audio files to mono samples, with every fault named."""
 
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +12,9 @@ from crnn_bench.errors import BenchError
 EXTENSIONS = (".wav", ".flac", ".ogg", ".oga", ".mp3", ".au", ".aif", ".aiff")
 SILENCE_PEAK = 1e-5  # -100 dBFS: below one step of 16-bit audio
 SHORTEST_SECONDS = 0.5
+LEAST_SHARE = 0.99  # of the frames that the header promises; some MP3 encoders miscount a frame or two
+CLAMPED = re.compile(r"(?:data|SSND|Data Size) *: *(\d+) \(should be (\d+)\)")  # libsndfile's log of a cut-off file
+STREAMED_BYTES = 2**31 - 2**16  # a header written before the length was known says this or more
 
 
 class UnusableAudioError(BenchError):
@@ -35,12 +40,12 @@ def load(path: Path, sample_rate: int) -> NDArray[np.float32]:
         raise UnusableAudioError("empty file (0 bytes)")
     try:
         with soundfile.SoundFile(path) as file:
-            promised = file.frames
+            promised = _promised_frames(file)
             samples = file.read(dtype="float32", always_2d=True)
             rate = file.samplerate
     except (soundfile.LibsndfileError, RuntimeError) as error:
         raise UnusableAudioError(f"cannot be decoded ({_first_line(error)})") from None
-    if file.format != "MP3" and len(samples) < promised:
+    if len(samples) < LEAST_SHARE * promised:
         raise UnusableAudioError(f"truncated: {len(samples)} of {promised} samples could be read")
     return check(resample(to_mono(samples), rate, sample_rate), sample_rate)
 
@@ -79,5 +84,14 @@ def check(samples: NDArray[np.float32], sample_rate: int) -> NDArray[np.float32]
     return samples
 
 
+def _promised_frames(file: Any) -> int:
+    """Frames that an open file's header promises; of WAV, AIFF and AU libsndfile itself counts only what is there."""
+    clamped = CLAMPED.search(file.extra_info)
+    if clamped and int(clamped[1]) < STREAMED_BYTES:
+        return int(file.frames * int(clamped[1]) / max(1, int(clamped[2])))
+    return int(file.frames)
+
+
 def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].rsplit(": ", 1)[-1].strip(" .")
+    line = (str(error).splitlines() or [type(error).__name__])[0].rsplit(": ", 1)[-1].strip(" .")
+    return "no audio" if "does not exist" in line else line  # libsndfile's words for text and noise named .mp3

@@ -22,7 +22,9 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"crnn-bench: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except OSError as error:
-        print(f"crnn-bench: {error.filename or 'the disk'}: {error.strerror or error}", file=sys.stderr)
+        print(
+            f"crnn-bench: {error.filename2 or error.filename or 'the disk'}: {error.strerror or error}", file=sys.stderr
+        )
         return 2
     except KeyboardInterrupt:
         print("crnn-bench: stopped; the same command goes on with what is not finished", file=sys.stderr)

@@ -235,7 +235,8 @@ def _note(timbre: Timbre, hertz: float, seconds: float, sample_rate: int) -> Sam
 def _kick(sample_rate: int, rng: np.random.Generator) -> Samples:
     time = np.arange(int(0.18 * sample_rate)) / sample_rate
     sweep = np.sin(2 * np.pi * (50 * time + 3 * (1 - np.exp(-time / 0.03))))
-    return (0.9 * sweep * np.exp(-time / 0.06)).astype(np.float32)
+    sound: Samples = (0.9 * sweep * np.exp(-time / 0.06)).astype(np.float32)
+    return sound
 
 
 def _snare(sample_rate: int, rng: np.random.Generator) -> Samples:

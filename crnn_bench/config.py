@@ -203,6 +203,7 @@ def _cell(source: Source, values: Mapping[str, tuple[Any, Where]]) -> Cell:
 
     model = choose("model")
     neural = hasattr(model.cls, "given_by_data")  # a network takes the experiment's features, a baseline brings its own
+    features, trainer = choose("features"), _trainer(source, *values["trainer"])
     seed = scalar("seed", int)
     split_seed, model_seed = scalar("split_seed", int | None), scalar("model_seed", int | None)
     clip_seconds = scalar("clip_seconds", float)
@@ -210,7 +211,7 @@ def _cell(source: Source, values: Mapping[str, tuple[Any, Where]]) -> Cell:
         raise source.error(values["clip_seconds"][1], f"must be above 0, got {clip_seconds}")
     return Cell(
         dataset=choose("dataset"),
-        features=choose("features") if neural else Choice.of(model.build().features),
+        features=features if neural else Choice.of(model.build().features),
         split=choose("split"),
         clip_seconds=None if model.arguments.get("level") == "song" else clip_seconds,
         min_seconds=scalar("min_seconds", float),
@@ -218,7 +219,7 @@ def _cell(source: Source, values: Mapping[str, tuple[Any, Where]]) -> Cell:
         model=model,
         split_seed=seed if split_seed is None else split_seed,
         model_seed=seed if model_seed is None else model_seed,
-        trainer=_trainer(source, *values["trainer"]) if neural else None,
+        trainer=trainer if neural else None,
     )
 
 

@@ -139,12 +139,13 @@ def keep(planned: Plan, result: Result, model: Model, out: Path, log: Run, table
     for name, table in tables.items():
         log.log_json(table, name)
     log.log_json(planned.catalogue.rejected.to_dict("records"), "rejected.json")
+    classes = result.record["classes"]
+    about = {"classes": classes, "parameters": planned.cell.parameters, "split": digest(planned.split.table.to_csv())}
     if isinstance(model, networks.FittedNetwork):
-        log.log_network(
-            model.network, (result.record["n_bins"], result.record["n_frames"]), len(result.record["classes"])
-        )
+        shape = (result.record["n_bins"], result.record["n_frames"])
+        log.log_network(model.network, shape, len(classes), about)
     else:
-        log.log_estimator(model.estimator, model.estimator.n_features_in_)
+        log.log_estimator(model.estimator, model.estimator.n_features_in_, about)
 
 
 def write_split(planned: Plan, path: Path) -> None:

@@ -101,7 +101,7 @@ class FeatureStore:
         path = self.folder / f"{index['shard'].iloc[0]}.npy"
         try:
             array = _open(path)
-        except (OSError, ValueError):
+        except (OSError, ValueError, EOFError):
             return False
         return bool(array.shape == (index["n_frames"].sum(), self.feature.n_bins))
 
@@ -194,7 +194,10 @@ def _examine(dataset: Dataset, track: pd.Series, rate: int) -> tuple[NDArray[np.
 
 @lru_cache(maxsize=4096)  # a shard and its index never change once they are there
 def _read_index(path: Path) -> pd.DataFrame:
-    return pd.read_parquet(path)
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError):  # lost power can leave it empty or cut
+        return pd.DataFrame()
 
 
 @lru_cache(maxsize=4096)

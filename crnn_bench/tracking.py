@@ -19,12 +19,14 @@ from mlflow.entities import RunStatus
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
+from sqlalchemy.exc import SQLAlchemyError
 
 from crnn_bench.errors import BenchError
 
 SERVER_ANSWERS_WITHIN_SECONDS = 5
 CELL_TAG = "crnn_bench.cell"
 REQUIREMENTS = ["crnn-bench"]
+STORE_FAULTS = (MlflowException, SQLAlchemyError)
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,11 @@ class Tracker:
     @contextmanager
     def parent(self, name: str, tags: Mapping[str, str]) -> Iterator["Run"]:
         """The run of one invocation."""
-        with mlflow.start_run(experiment_id=self.experiment_id, run_name=name, tags=dict(tags)) as active:
-            yield Run(active.info.run_id)
+        try:
+            with mlflow.start_run(experiment_id=self.experiment_id, run_name=name, tags=dict(tags)) as active:
+                yield Run(active.info.run_id)
+        except STORE_FAULTS as error:
+            raise BenchError(f"the tracking store {self.uri} fails: {_reason(error)}") from None
 
     @contextmanager
     def child(self, name: str, cell: str, tags: Mapping[str, str]) -> Iterator["Run"]:
@@ -108,8 +113,15 @@ class Run:
         """Plain data as a JSON artifact."""
         mlflow.log_dict(content, name)
 
-    def log_network(self, network: Any, shape: tuple[int, int], n_classes: int) -> None:
-        """A PyTorch network with its signature: slices (batch, bins, frames) to logits; no pickle (PyTorch's `pt2`)."""
+    def log_network(self, network: Any, shape: tuple[int, int], n_classes: int, about: dict[str, Any]) -> None:
+        """A PyTorch network with its signature: slices (batch, bins, frames) to logits; no pickle (PyTorch's `pt2`).
+
+        Args:
+            network: in evaluation mode.
+            shape: of a slice, (bins, frames).
+            n_classes: of the logits.
+            about: labels, features and split, kept with the weights.
+        """
         example = np.zeros((2, *shape), np.float32)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="The tensor attributes self.gru")
@@ -121,16 +133,24 @@ class Run:
                 input_example=example,
                 serialization_format="pt2",
                 pip_requirements=REQUIREMENTS,
+                metadata=about,
             )
 
-    def log_estimator(self, estimator: Any, n_inputs: int) -> None:
-        """A scikit-learn estimator with its signature: vectors (batch, n_inputs) to class numbers; no pickle."""
+    def log_estimator(self, estimator: Any, n_inputs: int, about: dict[str, Any]) -> None:
+        """A scikit-learn estimator with its signature: vectors (batch, n_inputs) to class numbers; no pickle (`skops`).
+
+        Args:
+            estimator: fitted.
+            n_inputs: length of a vector.
+            about: labels, features and split, kept with the estimator.
+        """
         mlflow.sklearn.log_model(
             estimator,
             name="model",
             signature=_signature((-1, n_inputs), (-1,), output=np.int64),
             serialization_format="skops",
             pip_requirements=REQUIREMENTS,
+            metadata=about,
         )
 
 
@@ -148,6 +168,7 @@ def connect(uri: str, experiment: str) -> Tracker:
 
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     logging.getLogger("alembic").setLevel(logging.ERROR)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it logs, at length, what it raises
     if uri.startswith(("http://", "https://")):
         _greet(uri)
     elif uri.startswith("sqlite:///"):
@@ -157,11 +178,17 @@ def connect(uri: str, experiment: str) -> Tracker:
         known = mlflow.get_experiment_by_name(experiment)
         location = _artifacts(uri)
         number = known.experiment_id if known else mlflow.create_experiment(experiment, artifact_location=location)
-    except MlflowException as error:
-        raise BenchError(f"the tracking store {uri} refuses: {str(error).splitlines()[0]}") from None
+    except STORE_FAULTS as error:
+        raise BenchError(f"the tracking store {uri} refuses: {_reason(error)}") from None
     if known and known.lifecycle_stage == "deleted":
         raise BenchError(f"experiment {experiment!r} was deleted in {uri}; restore it or rename yours")
     return Tracker(uri, number)
+
+
+def _reason(error: Exception) -> str:
+    """The database's own words in a fault's many lines, or the first line."""
+    lines = str(error).splitlines() or [type(error).__name__]
+    return next((line for line in lines if line.startswith("(sqlite3.")), lines[0])
 
 
 def _artifacts(uri: str) -> str | None:

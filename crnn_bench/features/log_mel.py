@@ -1,6 +1,7 @@
 """The log-mel spectrogram of Nasrullah & Zhao (IJCNN 2019), equal to librosa's."""
 
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,11 +38,12 @@ class LogMel(Feature):
         return self.n_mels
 
     @cached_property
-    def _mel_weights(self) -> NDArray[np.float32]:
+    def _mel_filters(self) -> Any:
+        """(n_mels, n_fft // 2 + 1), sparse: a dense product's last bits depend on how many threads share it."""
         import librosa
+        from scipy.sparse import csr_array
 
-        weights: NDArray[np.float32] = librosa.filters.mel(sr=self.sample_rate, n_fft=self.n_fft, n_mels=self.n_mels)
-        return np.ascontiguousarray(weights.T)
+        return csr_array(librosa.filters.mel(sr=self.sample_rate, n_fft=self.n_fft, n_mels=self.n_mels))
 
     @cached_property
     def _window(self) -> NDArray[np.float32]:
@@ -59,7 +61,7 @@ class LogMel(Feature):
         power = np.empty((len(frames), self.n_mels), dtype=np.float32)
         for first in range(0, len(frames), BLOCK_FRAMES):
             spectrum = rfft(frames[first : first + BLOCK_FRAMES] * self._window, axis=1)
-            power[first : first + BLOCK_FRAMES] = (spectrum.real**2 + spectrum.imag**2) @ self._mel_weights
+            power[first : first + BLOCK_FRAMES] = (self._mel_filters @ (spectrum.real**2 + spectrum.imag**2).T).T
         decibels = 10 * np.log10(np.maximum(power, AMIN))
         clipped: NDArray[np.float32] = np.maximum(decibels, decibels.max() - self.top_db)
         return clipped

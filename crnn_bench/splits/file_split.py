@@ -1,5 +1,7 @@
 """A frozen split from a CSV file: published ones, or one that `crnn-bench split` wrote."""
 
+from io import StringIO
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +17,9 @@ CHECKSUM = "# checksum: "
 
 
 class FileSplit(SplitStrategy):
-    """Reads `track_id,part` or `artist,album,part`; `#` lines are comments.
+    """Reads `track_id,part` or `artist,album,part` under leading `#` lines, which are comments.
 
-    Names match without regard to case, punctuation and file ending, since mirrors of a dataset differ in them. Tracks
+    Names match exactly, or else without regard to case, punctuation and file ending, since mirrors of a dataset differ in them. Tracks
     that the file does not name are used by no part. A `{fold}` in the path stands for folds 0 to k-1.
     """
 
@@ -34,8 +36,9 @@ class FileSplit(SplitStrategy):
         by_track = "track_id" in frozen
         keys = frozen["track_id"] if by_track else frozen["artist"] + "/" + frozen["album"]
         ours = tracks["track_id"] if by_track else tracks["artist"] + "/" + tracks["album"]
-        part_of = dict(zip(keys.map(_loose), frozen["part"], strict=True))
-        part = ours.map(_loose).map(part_of)
+        exact = dict(zip(keys, frozen["part"], strict=True))
+        loose = dict(zip(keys.map(_loose), frozen["part"], strict=True))
+        part = ours.map(exact).fillna(ours.map(_loose).map(loose))
         if part.isna().all():
             raise BenchError(
                 f"{path}: none of its {len(frozen)} rows names a track of this dataset, e.g. {keys.iloc[0]!r}"
@@ -49,7 +52,7 @@ def write(path: Path, parts: pd.DataFrame, comments: list[str]) -> None:
     header = "".join(f"# {comment}\n" for comment in comments) + f"{CHECKSUM}{digest(rows)}\n"
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(header + rows)
+    temporary.write_text(header + rows, encoding="utf-8")
     temporary.replace(path)
 
 
@@ -57,18 +60,22 @@ def read(path: Path) -> pd.DataFrame:
     """Reads and checks a split file.
 
     Raises:
-        BenchError: no such file, rows changed after it was written, a wrong column or part, a name in two parts.
+        BenchError: no such file, no CSV, rows changed after it was written, a wrong column or part, a name in two parts.
     """
     if not path.is_file():
         raise BenchError(f"no split file {path}; `crnn-bench split … --csv {path}` writes one")
-    lines = path.read_text().splitlines(keepends=True)
-    rows = "".join(line for line in lines if not line.startswith("#"))
-    stated = [line.removeprefix(CHECKSUM).strip() for line in lines if line.startswith(CHECKSUM)]
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        comments = list(takewhile(lambda line: line.startswith("#"), lines))
+        rows = "".join(lines[len(comments) :])
+        table = pd.read_csv(StringIO(rows), dtype=str, keep_default_na=False)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise BenchError(f"{path}: not a readable CSV ({error})") from None
+    stated = [line.removeprefix(CHECKSUM).strip() for line in comments if line.startswith(CHECKSUM)]
     if stated and stated[0] != digest(rows):
         raise BenchError(
             f"{path}: its rows were changed after it was written (checksum {stated[0]}, now {digest(rows)})"
         )
-    table = pd.read_csv(path, comment="#", dtype=str, keep_default_na=False)
     columns = ["track_id"] if "track_id" in table else ["artist", "album"]
     missing = [name for name in (*columns, "part") if name not in table]
     if missing:
