@@ -258,7 +258,8 @@ def test_one_file_with_two_labels_is_refused_by_name(tmp_path: Path) -> None:
         ("path,label\n", "no rows"),
         ("", "not a readable CSV"),
         ('path,label\n"a.mp3,x\n', "not a readable CSV"),
-        ("path,label\na,b,c,d,e\n1,2\n", "not a readable CSV"),
+        ("path,label\nThem, again.mp3,x\n", "quote a name that holds a comma"),
+        ("path,label\na.mp3,x\nThem, again.mp3,x\n", "not a readable CSV"),
         ("path,label\nno/such.mp3,x\n", "none of its 1 files"),
     ],
 )

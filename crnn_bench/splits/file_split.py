@@ -19,8 +19,8 @@ CHECKSUM = "# checksum: "
 class FileSplit(SplitStrategy):
     """Reads `track_id,part` or `artist,album,part` under leading `#` lines, which are comments.
 
-    Names match exactly, or else without regard to case, punctuation and file ending, since mirrors of a dataset differ in them. Tracks
-    that the file does not name are used by no part. A `{fold}` in the path stands for folds 0 to k-1.
+    Names match exactly, or else without regard to case, punctuation and file ending, since mirrors of a dataset differ
+    in them. Tracks that the file does not name are used by no part. A `{fold}` in the path stands for folds 0 to k-1.
     """
 
     def __init__(self, path: str, k: int = 1, fold: int | None = None) -> None:
@@ -60,7 +60,7 @@ def read(path: Path) -> pd.DataFrame:
     """Reads and checks a split file.
 
     Raises:
-        BenchError: no such file, no CSV, rows changed after it was written, a wrong column or part, a name in two parts.
+        BenchError: no such file, no CSV, rows changed after it was written, a wrong column or part, a name twice.
     """
     if not path.is_file():
         raise BenchError(f"no split file {path}; `crnn-bench split … --csv {path}` writes one")

@@ -1,0 +1,513 @@
+"""From whole songs to scores in MLflow, and what may never change them."""
+
+import contextlib
+import io
+import json
+import shutil
+import signal
+import subprocess
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow.entities import Run
+from scipy.special import softmax
+from sklearn.metrics import accuracy_score, f1_score
+
+from crnn_bench import cli, config, experiment, results, runner, tracking
+from crnn_bench.datasets.folder import Folder
+from crnn_bench.plugins import Choice
+from crnn_bench.records import PARTS, Predictions
+from crnn_bench.splits import file_split
+from tests.conftest import ARTISTS
+
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow 3.17 uses it
+
+TINY = "{class_path: CRNN, init_args: {conv_channels: [4, 4], pool_sizes: [[8, 4], [16, 4]], gru_width: 8}}"
+EPOCHS = 2
+
+
+def write_yaml(path: Path, music: Path, models: str = f"[{TINY}]", more: str = "") -> Path:
+    path.write_text(
+        f"name: {path.stem}\ndataset: {{class_path: Folder, init_args: {{root: {music}}}}}\n"
+        f"split: AlbumSplit\nclip_seconds: 1\nmin_seconds: 1\ngrid: {{model: {models}}}\n"
+        f"trainer: {{max_epochs: {EPOCHS}, precision: fp32}}\n{more}"
+    )
+    return path
+
+
+@dataclass
+class Finished:
+    """An experiment that was run to its end: a CRNN and an SVM."""
+
+    out: Path
+    printed: str
+
+    @property
+    def uri(self) -> str:
+        return f"sqlite:///{self.out / 'mlflow.db'}"
+
+    @cached_property
+    def runs(self) -> list[Run]:
+        client = mlflow.MlflowClient(self.uri)
+        found = client.get_experiment_by_name("tiny")
+        assert found is not None
+        return list(client.search_runs([found.experiment_id]))
+
+    @property
+    def parents(self) -> list[Run]:
+        return [run for run in self.runs if "mlflow.parentRunId" not in run.data.tags]
+
+    def child(self, model: str) -> Run:
+        (run,) = [run for run in self.runs if run.data.tags.get("model") == model]
+        return run
+
+    def row(self, model: str) -> dict[str, Any]:
+        (row,) = [row for row in pd.read_csv(self.out / "results.csv").to_dict("records") if row["model"] == model]
+        return {str(name): value for name, value in row.items()}
+
+    def artifacts(self, model: str, folder: str | None = None) -> list[str]:
+        client = mlflow.MlflowClient(self.uri)
+        return sorted(file.path for file in client.list_artifacts(self.child(model).info.run_id, folder))
+
+    def artifact(self, model: str, path: str, folder: Path) -> Path:
+        run_id = self.child(model).info.run_id
+        got = mlflow.artifacts.download_artifacts(
+            run_id=run_id, artifact_path=path, dst_path=str(folder), tracking_uri=self.uri
+        )
+        return Path(got)
+
+    def result(self, model: str) -> results.Result:
+        (path,) = (self.out / "predictions").glob(f"{model}-*.parquet")
+        return results.load(self.out, path.stem)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory, music: Path) -> Finished:
+    folder = tmp_path_factory.mktemp("finished")
+    yaml = write_yaml(folder / "tiny.yaml", music, f"[{TINY}, MfccSVM]")
+    printed = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
+        patch.setenv("CRNN_BENCH_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        assert cli.main(["run", str(yaml), "--out", str(folder / "out")]) == 0
+    return Finished(folder / "out", printed.getvalue())
+
+
+# Tracking
+
+
+def test_the_experiment_has_a_parent_run_and_a_child_run_a_cell(finished: Finished) -> None:
+    (parent,) = finished.parents
+    assert parent.info.status == "FINISHED"
+    assert len(finished.runs) == 3
+    for model in ("CRNN", "MfccSVM"):
+        child = finished.child(model)
+        assert child.info.status == "FINISHED"
+        assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
+        assert child.info.run_id == finished.row(model)["run_id"]
+
+
+def test_a_run_holds_all_parameters(finished: Finished) -> None:
+    logged = finished.child("CRNN").data.params
+    for name, value in finished.result("CRNN").record["parameters"].items():
+        assert logged[name] == str(value), name
+    assert logged["model.gru_width"] == "8"
+    assert logged["trainer.max_epochs"] == str(EPOCHS)
+    assert logged["features.n_mels"] == "128"
+    assert "trainer.max_epochs" not in finished.child("MfccSVM").data.params
+
+
+@pytest.mark.parametrize("curve", ["train_loss", "validation_loss", "slices_per_second"])
+def test_a_run_holds_a_curve_point_an_epoch(finished: Finished, curve: str) -> None:
+    client = mlflow.MlflowClient(finished.uri)
+    points = client.get_metric_history(finished.child("CRNN").info.run_id, curve)
+    history = finished.result("CRNN").record["history"]
+    assert len(history) == EPOCHS
+    by_step = {point.step: point.value for point in points}
+    if curve != "slices_per_second":  # of which the run's own number is one point more
+        assert len(points) == EPOCHS
+        assert [by_step[step] for step in range(EPOCHS)] == [epoch[curve] for epoch in history]
+    assert sorted(by_step) == list(range(EPOCHS))
+
+
+@pytest.mark.parametrize("model", ["CRNN", "MfccSVM"])
+def test_final_metrics_equal_the_table(finished: Finished, model: str) -> None:
+    metrics, row = finished.child(model).data.metrics, finished.row(model)
+    names = {"f1_slice": "slice/f1", "f1_song": "song/f1", "accuracy_slice": "slice/accuracy"}
+    names |= {"accuracy_song": "song/accuracy", "f1_song_validation": "validation/song/f1"}
+    names |= {name: name for name in ("n_train_slices", "n_test_slices", "n_test_songs", "n_rejected", "fit_seconds")}
+    for column, metric in names.items():
+        assert metrics[metric] == pytest.approx(row[column], abs=1e-12), column
+
+
+@pytest.mark.parametrize("model", ["CRNN", "MfccSVM"])
+def test_a_run_holds_seconds_and_speed(finished: Finished, model: str) -> None:
+    metrics = finished.child(model).data.metrics
+    for name in ("fit_seconds", "slices_per_second", "predict_seconds", "predict_slices_per_second"):
+        assert metrics[name] > 0, name
+    assert finished.parents[0].data.metrics["seconds"] > metrics["fit_seconds"]
+
+
+def test_a_run_holds_its_files(finished: Finished) -> None:
+    for model in ("CRNN", "MfccSVM"):
+        name = finished.result(model).name
+        assert finished.artifacts(model, "predictions") == [f"predictions/{name}.parquet"]
+        assert finished.artifacts(model, "split") == [f"split/{name}.csv"]
+        drawn = {Path(path).stem.removeprefix(f"{name}-") for path in finished.artifacts(model, "figures")}
+        matrices = {"confusion-slices", "confusion-songs"}
+        assert drawn == (matrices | {"tsne-slices", "tsne-songs", "training"} if model == "CRNN" else matrices)
+        for path in finished.artifacts(model, "figures"):
+            assert (finished.out / path).read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_run_holds_packages_and_the_experiments_text(finished: Finished, tmp_path: Path) -> None:
+    environment = json.loads(finished.artifact("CRNN", "environment.json", tmp_path).read_text())
+    assert {"crnn-bench", "torch", "pytorch-lightning", "mlflow", "numpy"} <= set(environment["packages"])
+    assert environment["packages"]["mlflow"] == mlflow.__version__
+    assert environment["python"].startswith("3.")
+    text = json.loads(finished.artifact("CRNN", "experiment.json", tmp_path).read_text())
+    assert text["yaml"].startswith("name: tiny\n")
+
+
+def test_a_run_holds_the_datasets_digest(finished: Finished, music: Path) -> None:
+    (planned, _) = plans(finished.out.parent / "tiny.yaml")
+    for model in ("CRNN", "MfccSVM"):
+        (used,) = finished.child(model).inputs.dataset_inputs
+        assert used.dataset.name == music.name
+        assert used.dataset.digest == planned.catalogue.digest
+
+
+def test_a_run_holds_the_git_commit(finished: Finished) -> None:
+    command = ["git", "-C", str(Path(cli.__file__).parent), "rev-parse", "HEAD"]
+    asked = subprocess.run(command, capture_output=True, text=True, check=False)
+    if asked.returncode:
+        pytest.skip("not in a git checkout")
+    assert finished.child("CRNN").data.tags["mlflow.source.git.commit"] == asked.stdout.strip()
+
+
+def test_the_tracked_network_answers_as_the_stored_predictions(finished: Finished) -> None:
+    (planned, _) = plans(finished.out.parent / "tiny.yaml")
+    slices = planned.slices("test")
+    batch = slices.batch(range(5)).transpose(0, 2, 1).astype(np.float32)
+    loaded = load_model(finished, "CRNN")
+    signature = loaded.metadata.signature
+    assert signature.inputs.inputs[0].shape == (-1, *batch.shape[1:])
+    assert signature.outputs.inputs[0].shape == (-1, len(ARTISTS))
+    stored = finished.result("CRNN").predictions.of("test").probabilities[:5]
+    np.testing.assert_allclose(softmax(loaded.predict(batch), axis=1), stored, atol=1e-5)
+
+
+def test_the_tracked_svm_answers_as_the_stored_predictions(finished: Finished) -> None:
+    (_, planned) = plans(finished.out.parent / "tiny.yaml")
+    slices, baseline = planned.slices("test"), planned.cell.model.build()
+    vectors = np.stack([baseline.summarise(slices[item].astype(np.float32)) for item in range(len(slices))])
+    loaded = load_model(finished, "MfccSVM")
+    assert loaded.metadata.signature.inputs.inputs[0].shape == (-1, vectors.shape[1])
+    stored = finished.result("MfccSVM").predictions.of("test").probabilities
+    assert list(loaded.predict(vectors)) == list(stored.argmax(axis=1))
+
+
+def load_model(finished: Finished, model: str) -> Any:
+    mlflow.set_tracking_uri(finished.uri)
+    (logged,) = mlflow.search_logged_models(
+        experiment_ids=[finished.child(model).info.experiment_id],
+        filter_string=f"source_run_id = '{finished.child(model).info.run_id}'",
+        output_format="list",
+    )
+    return mlflow.pyfunc.load_model(logged.model_uri)
+
+
+# What is on disk
+
+
+@pytest.mark.parametrize("model", ["CRNN", "MfccSVM"])
+def test_scores_computed_anew_from_the_predictions_are_the_tables(finished: Finished, model: str) -> None:
+    table = pd.read_parquet(finished.out / "predictions" / f"{finished.result(model).name}.parquet")
+    table, row = table[table["part"] == "test"], finished.row(model)
+    columns = [name for name in table if name.startswith("p_")]
+    assert columns == [f"p_{artist}" for artist in ARTISTS]
+    said = table[columns].idxmax(axis=1).str.removeprefix("p_")
+    assert len(table) == row["n_test_slices"]
+    assert f1_score(table["truth"], said, average="weighted") == pytest.approx(row["f1_slice"], abs=1e-12)
+    assert accuracy_score(table["truth"], said) == pytest.approx(row["accuracy_slice"], abs=1e-12)
+    truth, voted, meant = [], [], []
+    for _, song in table.groupby("track_id"):
+        probabilities = song[columns].to_numpy()
+        sure = probabilities[probabilities.max(axis=1) > 0.5]
+        votes = [list(vector).index(max(vector)) for vector in (sure if len(sure) else probabilities)]
+        voted.append(ARTISTS[max(range(len(ARTISTS)), key=lambda index, votes=votes: votes.count(index))])
+        meant.append(ARTISTS[probabilities.mean(axis=0).argmax()])
+        truth.append(song["truth"].iloc[0])
+    assert len(truth) == row["n_test_songs"]
+    assert f1_score(truth, voted, average="weighted") == pytest.approx(row["f1_song"], abs=1e-12)
+    assert accuracy_score(truth, voted) == pytest.approx(row["accuracy_song"], abs=1e-12)
+    assert f1_score(truth, meant, average="weighted") == pytest.approx(row["f1_song_mean_prob"], abs=1e-12)
+
+
+def test_the_svm_hears_what_the_tones_tell(finished: Finished) -> None:
+    assert finished.row("MfccSVM")["f1_song"] > 0.8
+
+
+def test_the_stored_split_is_the_predicted_one_and_leaks_no_album(finished: Finished) -> None:
+    for model in ("CRNN", "MfccSVM"):
+        result = finished.result(model)
+        split = file_split.read(finished.out / "splits" / f"{result.name}.csv")
+        tested = set(result.predictions.of("test").table["track_id"])
+        assert tested == set(split.loc[split["part"] == "test", "track_id"])
+        assert split.groupby("album")["part"].nunique().eq(1).all()
+        assert split["part"].value_counts().to_dict() == dict.fromkeys(PARTS, 12)
+
+
+def test_every_slice_of_every_part_has_a_bottleneck_vector(finished: Finished) -> None:
+    vectors = finished.result("CRNN").embeddings
+    assert vectors is not None
+    row = finished.row("CRNN")
+    assert list(vectors.columns[:8]) == [f"e{index}" for index in range(8)]
+    assert vectors["part"].eq("train").sum() == row["n_train_slices"]
+    assert vectors["part"].eq("test").sum() == row["n_test_slices"]
+    assert np.isfinite(vectors[[f"e{index}" for index in range(8)]].to_numpy()).all()
+    assert finished.result("MfccSVM").embeddings is None
+
+
+# Invariances
+
+
+def plans(yaml: Path, *overrides: str, workers: int = 1) -> list[experiment.Plan]:
+    work = config.load(yaml, overrides)
+    return runner.plan(work, runner.prepare(work, workers))
+
+
+def predict(planned: experiment.Plan, cache: Path) -> Predictions:
+    result, _ = experiment.run(planned, cache, lambda _: None)
+    return result.predictions
+
+
+def same(first: Predictions, second: Predictions) -> bool:
+    """Bit for bit."""
+    return first.classes == second.classes and first.table.equals(second.table)
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, music: Path) -> Path:
+    return write_yaml(tmp_path / "tiny.yaml", music)
+
+
+@pytest.fixture
+def alone(finished: Finished) -> Predictions:
+    """The CRNN's predictions as the session's run stored them."""
+    return finished.result("CRNN").predictions
+
+
+def test_the_same_seed_gives_the_same_predictions(tiny: Path, tmp_path: Path, alone: Predictions) -> None:
+    (planned,) = plans(tiny)
+    assert same(predict(planned, tmp_path), alone)
+
+
+def test_another_seed_gives_other_predictions(tiny: Path, tmp_path: Path, alone: Predictions) -> None:
+    (planned,) = plans(tiny, "model_seed=1")
+    other = predict(planned, tmp_path)
+    assert list(other.table["track_id"]) == list(alone.table["track_id"])
+    assert not np.allclose(other.probabilities, alone.probabilities)
+
+
+def test_a_cell_predicts_the_same_within_a_grid(tiny: Path, music: Path, tmp_path: Path, alone: Predictions) -> None:
+    write_yaml(tiny, music, f"[MfccSVM, {TINY}]")
+    among = plans(tiny, "grid.seed=[5, 0]")
+    assert [(planned.cell.model.label, planned.cell.model_seed) for planned in among] == [
+        ("MfccSVM", 5),
+        ("MfccSVM", 0),
+        ("CRNN", 5),
+        ("CRNN", 0),
+    ]
+    predicted = [predict(planned, tmp_path) for planned in among]
+    assert same(predicted[-1], alone)
+    (svm, _) = plans(write_yaml(tiny, music, f"[MfccSVM, {TINY}]"))
+    assert svm.identity == among[1].identity
+    assert same(predict(svm, tmp_path), predicted[1])
+
+
+class Shuffled(Folder):
+    """Lists its tracks in an order of its own."""
+
+    def tracks(self) -> pd.DataFrame:
+        return super().tracks().sample(frac=1, random_state=3)
+
+
+def test_the_order_of_files_changes_nothing(tiny: Path, music: Path, tmp_path: Path, alone: Predictions) -> None:
+    backwards = tmp_path / "backwards"
+    for file in sorted(music.rglob("*.wav"), reverse=True):
+        copy = backwards / file.relative_to(music)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, copy)
+    dataset = f"{{class_path: {__name__}.Shuffled, init_args: {{root: {backwards}}}}}"
+    (planned,) = plans(tiny, f"dataset={dataset}")
+    assert isinstance(planned.dataset, Shuffled)
+    assert same(predict(planned, tmp_path), alone)
+
+
+def test_the_number_of_extracting_processes_changes_nothing(
+    tiny: Path, tmp_path: Path, alone: Predictions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = []
+    for workers in (1, 2):
+        monkeypatch.setenv("CRNN_BENCH_CACHE", str(tmp_path / str(workers)))
+        (planned,) = plans(tiny, workers=workers)
+        assert planned.store.root == tmp_path / str(workers) / "features"
+        stored.append([array.tobytes() for array in planned.store.arrays(planned.catalogue.table)])
+    assert stored[0] == stored[1]
+    assert same(predict(planned, tmp_path), alone)
+
+
+def test_the_number_of_loading_processes_changes_nothing(tiny: Path, tmp_path: Path, alone: Predictions) -> None:
+    (planned,) = plans(tiny, "trainer.num_workers=1")
+    assert planned.cell.trainer is not None
+    assert planned.cell.trainer.num_workers == 1
+    assert same(predict(planned, tmp_path), alone)
+
+
+def test_a_cells_identity_changes_with_whatever_changes_its_predictions(tiny: Path) -> None:
+    changes = (
+        "model_seed=1",
+        "split_seed=1",
+        "clip_seconds=2",
+        "trainer.max_epochs=1",
+        "model=MfccSVM",
+        "split=SongSplit",
+    )
+    found = [plans(tiny)[0].identity]
+    for change in changes:
+        overrides = ["grid=null", change] if change.startswith("model=") else [change]
+        found.append(plans(tiny, *overrides)[0].identity)
+    assert len(set(found)) == len(found)
+    assert plans(tiny)[0].identity == found[0]
+
+
+def test_a_cells_identity_changes_with_the_audio(music: Path, tmp_path: Path) -> None:
+    import soundfile
+
+    from tests.conftest import RATE, tones, write_music
+
+    write_music(tmp_path / "music", artists=2, songs=1, seconds=1.5)
+    yaml = write_yaml(tmp_path / "tiny.yaml", tmp_path / "music", "[MfccSVM]")
+    before = plans(yaml)[0].identity
+    soundfile.write(tmp_path / "music" / "Alder" / "Alder 0" / "song 0.wav", tones(3, 2, 1, 1.5), RATE)
+    assert plans(yaml)[0].identity != before
+
+
+def test_choices_are_built_from_what_the_cell_says(tiny: Path) -> None:
+    (planned,) = plans(tiny)
+    assert Choice.of(planned.feature) == planned.cell.features
+    assert Choice.of(planned.dataset) == planned.cell.dataset
+
+
+# Cells that do not end well
+
+
+@pytest.fixture(scope="session")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow store with nothing in it; making one takes seconds, copying it none."""
+    path = tmp_path_factory.mktemp("database") / "mlflow.db"
+    tracking.connect(f"sqlite:///{path}", "nothing")
+    return path
+
+
+@pytest.fixture
+def out(tmp_path: Path, database: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    (tmp_path / "out").mkdir()
+    shutil.copy(database, tmp_path / "out" / "mlflow.db")
+    return tmp_path / "out"
+
+
+FRAGILE = """
+from pathlib import Path
+from crnn_bench.baselines.mfcc_svm import MfccSVM
+from crnn_bench.errors import BenchError
+from crnn_bench.models.crnn import CRNN
+
+FLAG = Path({flag!r})
+
+
+class Fragile(MfccSVM):
+    def estimator(self, seed):
+        if FLAG.exists():
+            raise {error}("the glass breaks")
+        return super().estimator(seed)
+
+
+class Interrupted(CRNN):
+    def forward(self, x):
+        if self.training and FLAG.exists():
+            raise KeyboardInterrupt
+        return super().forward(x)
+"""
+
+
+def fragile(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch, error: str = "RuntimeError") -> Path:
+    """Writes a module of models that fail as long as a file is there; returns the file."""
+    flag = tmp_path / "flag"
+    flag.touch()
+    (tmp_path / f"{name}.py").write_text(FRAGILE.format(flag=str(flag), error=error))
+    monkeypatch.syspath_prepend(tmp_path)
+    return flag
+
+
+def children(out: Path, name: str) -> list[tuple[str, str]]:
+    """(model, status) of every child run, the first first."""
+    client = mlflow.MlflowClient(f"sqlite:///{out / 'mlflow.db'}")
+    found = client.get_experiment_by_name(name)
+    assert found is not None
+    runs = client.search_runs([found.experiment_id], order_by=["attributes.start_time ASC"])
+    return [(run.data.tags["model"], run.info.status) for run in runs if "mlflow.parentRunId" in run.data.tags]
+
+
+def test_a_failed_cell_is_recorded_and_run_again_the_finished_ones_are_not(
+    tmp_path: Path, music: Path, out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flag = fragile(tmp_path, "made_of_glass", monkeypatch)
+    yaml = write_yaml(tmp_path / "glass.yaml", music, "[MfccSVM, made_of_glass.Fragile]")
+    with pytest.raises(RuntimeError, match="the glass breaks"):
+        cli.main(["run", str(yaml), "--out", str(out)])
+    assert children(out, "glass") == [("MfccSVM", "FINISHED"), ("Fragile", "FAILED")]
+    capsys.readouterr()
+    flag.unlink()
+    assert cli.main(["run", str(yaml), "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("finished before") == 1
+    assert children(out, "glass") == [("MfccSVM", "FINISHED"), ("Fragile", "FAILED"), ("Fragile", "FINISHED")]
+    assert list(pd.read_csv(out / "results.csv")["model"]) == ["MfccSVM", "Fragile"]
+
+
+def test_a_cell_that_cannot_be_fitted_ends_in_one_line_and_a_failed_run(
+    tmp_path: Path, music: Path, out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fragile(tmp_path, "made_of_lead", monkeypatch, "BenchError")
+    yaml = write_yaml(tmp_path / "lead.yaml", music, "[made_of_lead.Fragile]")
+    assert cli.main(["run", str(yaml), "--out", str(out)]) == 2
+    assert capsys.readouterr().err == "crnn-bench: the glass breaks\n"
+    assert children(out, "lead") == [("Fragile", "FAILED")]
+    assert not (out / "predictions").exists()
+
+
+def test_ctrl_c_in_training_says_how_to_go_on_and_the_next_run_does(
+    tmp_path: Path, music: Path, out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flag = fragile(tmp_path, "made_of_sand", monkeypatch)
+    yaml = write_yaml(tmp_path / "sand.yaml", music, f"[{TINY.replace('CRNN', 'made_of_sand.Interrupted')}]")
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        assert cli.main(["run", str(yaml), "--out", str(out)]) == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert "crnn-bench: stopped; the same command goes on" in capsys.readouterr().err
+    assert children(out, "sand") == [("Interrupted", "KILLED")]
+    assert not (out / "predictions").exists()
+    flag.unlink()
+    assert cli.main(["run", str(yaml), "--out", str(out)]) == 0
+    assert children(out, "sand") == [("Interrupted", "KILLED"), ("Interrupted", "FINISHED")]
