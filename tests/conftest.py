@@ -9,7 +9,7 @@ import soundfile
 from numpy.typing import NDArray
 
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-os.environ["OMP_NUM_THREADS"] = "1"  # the test processes share the cores, and threads that wait for each other lose both
+os.environ["OMP_NUM_THREADS"] = "1"  # the test processes share the cores
 
 RATE = 16000
 ARTISTS = ("Alder", "Birch", "Cedar", "Dogwood")
