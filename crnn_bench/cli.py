@@ -97,7 +97,8 @@ def _run(options: argparse.Namespace) -> None:
 def _prepare(options: argparse.Namespace) -> None:
     from crnn_bench import config, runner
 
-    runner.prepare(config.load(options.experiment, options.overrides))
+    work = config.load(options.experiment, options.overrides)
+    runner.prepare(work, runner.listings(work))
 
 
 def _split(options: argparse.Namespace) -> None:

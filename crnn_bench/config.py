@@ -2,6 +2,7 @@
 
 import inspect
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
@@ -207,14 +208,17 @@ def _cell(source: Source, values: Mapping[str, tuple[Any, Where]]) -> Cell:
     seed = scalar("seed", int)
     split_seed, model_seed = scalar("split_seed", int | None), scalar("model_seed", int | None)
     clip_seconds = scalar("clip_seconds", float)
-    if not clip_seconds > 0:  # nor NaN
+    if not 0 < clip_seconds < math.inf:  # nor NaN
         raise source.error(values["clip_seconds"][1], f"must be above 0, got {clip_seconds}")
+    min_seconds = scalar("min_seconds", float)
+    if not min_seconds >= 0:
+        raise source.error(values["min_seconds"][1], f"must be at least 0, got {min_seconds}")
     return Cell(
         dataset=choose("dataset"),
         features=features if neural else Choice.of(model.build().features),
         split=choose("split"),
         clip_seconds=None if model.arguments.get("level") == "song" else clip_seconds,
-        min_seconds=scalar("min_seconds", float),
+        min_seconds=min_seconds,
         slice_rule=scalar("slice_rule", Literal["full", "legacy"]),
         model=model,
         split_seed=seed if split_seed is None else split_seed,
@@ -299,8 +303,8 @@ def _checked(annotation: Any, value: Any) -> Any:
     expected = expected.replace("typing.", "").replace("pathlib.", "")
     if value is None and type(None) not in get_args(annotation):
         raise ValueError(f"expected {expected}, got null")
-    if isinstance(value, bool) and annotation in (int, float):
-        raise ValueError(f"expected {expected}, got {value}")
+    if isinstance(value, (bool, str)) and annotation in (int, float):
+        raise ValueError(f"expected {expected}, got {value!r}")
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--value", type=annotation)
     try:

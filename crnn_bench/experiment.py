@@ -135,7 +135,7 @@ def keep(planned: Plan, result: Result, model: Model, out: Path, log: Run, table
     log.log_files(*report.draw_cell(out, result), folder="figures")
     split = out / "splits" / f"{result.name}.csv"
     write_split(planned, split)
-    log.log_files(split, folder="split")
+    log.log_files(split, folder="splits")
     for name, table in tables.items():
         log.log_json(table, name)
     log.log_json(planned.catalogue.rejected.to_dict("records"), "rejected.json")

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pandas as pd
@@ -52,8 +52,9 @@ class FeatureStore:
 
     def index(self) -> pd.DataFrame:
         """One row a stored or rejected track; shards that are not whole are passed over."""
-        tables = [_read_index(path) for path in sorted(self.folder.glob("*.parquet"))]
-        whole = [table for table in tables if len(table) and self._is_whole(table)]
+        whole = [
+            table for path in sorted(self.folder.glob("*.parquet")) if (table := self._whole_index(path)) is not None
+        ]
         if not whole:
             return pd.DataFrame(columns=list(INDEX_COLUMNS))
         return pd.concat(whole, ignore_index=True).drop_duplicates(["track_id", "fingerprint"], ignore_index=True)
@@ -88,22 +89,23 @@ class FeatureStore:
         try:
             with array_part.open("wb") as file:
                 np.save(file, stacked)
-                file.flush()
-                os.fsync(file.fileno())
-            index.to_parquet(index_part, index=False)
+                _to_disk(file)
+            with index_part.open("wb") as file:
+                index.to_parquet(file, index=False)
+                _to_disk(file)
             array_part.replace(self.folder / f"{shard}.npy")
             index_part.replace(self.folder / f"{shard}.parquet")
         finally:
             array_part.unlink(missing_ok=True)
             index_part.unlink(missing_ok=True)
 
-    def _is_whole(self, index: pd.DataFrame) -> bool:
-        path = self.folder / f"{index['shard'].iloc[0]}.npy"
+    def _whole_index(self, path: Path) -> pd.DataFrame | None:
+        """A shard's index, or nothing where it or its array is absent, empty or cut, as lost power leaves them."""
         try:
-            array = _open(path)
+            index, array = _read_index(path), _open(path.with_suffix(".npy"))
         except (OSError, ValueError, EOFError):
-            return False
-        return bool(array.shape == (index["n_frames"].sum(), self.feature.n_bins))
+            return None
+        return index if array.shape == (index["n_frames"].sum(), self.feature.n_bins) else None
 
 
 def missing(root: Path, tracks: pd.DataFrame, features: Sequence[Feature]) -> dict[str, list[Feature]]:
@@ -192,12 +194,14 @@ def _examine(dataset: Dataset, track: pd.Series, rate: int) -> tuple[NDArray[np.
     return samples, {**finding, "seconds": len(samples) / rate, "content": content}
 
 
+def _to_disk(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
 @lru_cache(maxsize=4096)  # a shard and its index never change once they are there
 def _read_index(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_parquet(path)
-    except (OSError, ValueError):  # lost power can leave it empty or cut
-        return pd.DataFrame()
+    return pd.read_parquet(path)
 
 
 @lru_cache(maxsize=4096)

@@ -3,6 +3,7 @@
 import json
 import platform
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +63,7 @@ def numerics_of(precision: str, build: Callable[[], nn.Module], shape: tuple[int
     key = "|".join(
         [platform.node(), _processor(), torch.__version__, str(torch.get_num_threads()), repr(build()), str(shape)]
     )
-    known: dict[str, str] = json.loads(path.read_text()) if path.is_file() else {}
+    known = _known(path)
     candidates = {numerics.name: numerics for numerics in (PLAIN, CHANNELS_LAST, BF16)}
     if key not in known:
         with torch.random.fork_rng():
@@ -70,10 +71,19 @@ def numerics_of(precision: str, build: Callable[[], nn.Module], shape: tuple[int
         fastest = max(rates, key=lambda name: rates[name])
         known[key] = fastest if rates[fastest] > WORTH * rates[PLAIN.name] else PLAIN.name
         cache.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.part")
+        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
         temporary.write_text(json.dumps(known, indent=1))
         temporary.replace(path)
     return candidates[known[key]]
+
+
+def _known(path: Path) -> dict[str, str]:
+    """Earlier choices; none where the file is absent or damaged, since a new trial mends it."""
+    try:
+        known: dict[str, str] = json.loads(path.read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return known
 
 
 def _steps_per_second(network: nn.Module, shape: tuple[int, int, int], numerics: Numerics) -> float:

@@ -96,6 +96,18 @@ class Choice:
         return hash(digest(self.describe()))
 
 
+def refuse_below(built: object, **least: float) -> None:
+    """Raises `BenchError` for the first of an object's arguments that is below its least value, or no number.
+
+    Args:
+        built: an object that stores its arguments under their own names.
+        least: by argument.
+    """
+    for name, value in least.items():
+        if not getattr(built, name) >= value:
+            raise BenchError(f"{type(built).__name__}: {name} must be at least {value}, got {getattr(built, name)}")
+
+
 def digest(description: object, length: int = 16) -> str:
     """A short, stable hash of plain data; the same on every machine and in every process."""
     text = json.dumps(description, sort_keys=True, ensure_ascii=False)

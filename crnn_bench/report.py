@@ -205,8 +205,7 @@ def console_table(out: Path) -> Table:
     short, clips = _printable(summary(stored(out)))
     shared = [name for name in short if len(set(short[name])) == 1 and name not in (*clips, "level")]
     caption = ", ".join(f"{name.replace('_', ' ')} {short[name].iloc[0]}" for name in shared)
-    title = "Weighted F1 on test songs: mean (best) over seeds"
-    table = Table(title=title, title_justify="left", caption=caption, caption_justify="left")
+    table = Table(caption=caption, caption_justify="left")
     for heading in short.columns.drop(shared):
         table.add_column(heading, justify="right" if heading in clips else "left", no_wrap=True)
     for row in short.drop(columns=shared).itertuples(index=False):
@@ -266,7 +265,10 @@ def _noted(out: Path) -> dict[str, Any]:
     path = out / "experiment.json"
     if not path.is_file():
         raise BenchError(f"no experiment was run in {out}; `crnn-bench run EXPERIMENT.yaml --out {out}` does it")
-    content: dict[str, Any] = json.loads(path.read_text())
+    try:
+        content: dict[str, Any] = json.loads(path.read_text())
+    except ValueError:
+        raise BenchError(f"{path} is damaged; the same `crnn-bench run` writes it again") from None
     return content
 
 

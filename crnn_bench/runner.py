@@ -50,19 +50,23 @@ class Prepared:
     root: Path
 
 
-def prepare(work: Experiment, workers: int | None = None) -> Prepared:
+def listings(work: Experiment) -> dict[Choice, pd.DataFrame]:
+    """Lists the tracks of an experiment's datasets."""
+    return {chosen: catalogues.listing(chosen.build()) for chosen in dict.fromkeys(cell.dataset for cell in work.cells)}
+
+
+def prepare(work: Experiment, listed: Mapping[Choice, pd.DataFrame], workers: int | None = None) -> Prepared:
     """Extracts what is missing of every feature that a cell of the experiment needs.
 
     Args:
         work: the experiment.
+        listed: its datasets' tracks.
         workers: processes; one a core without it.
     """
     root = feature_store.default_root()
-    listings: dict[Choice, pd.DataFrame] = {}
     speed: dict[Choice, dict[str, float]] = {}
-    for chosen in dict.fromkeys(cell.dataset for cell in work.cells):
+    for chosen, tracks in listed.items():
         dataset = chosen.build()
-        listings[chosen] = tracks = catalogues.listing(dataset)
         features = [choice.build() for choice in dict.fromkeys(c.features for c in work.cells if c.dataset == chosen)]
         names = " and ".join(type(feature).__name__ for feature in features)
         todo = feature_store.missing(root, tracks, features)
@@ -76,7 +80,7 @@ def prepare(work: Experiment, workers: int | None = None) -> Prepared:
             say(f"{dataset.name}: {names} of {tracks['track_id'].nunique()} tracks are stored")
         found = feature_store.FeatureStore(root, features[0]).lookup(tracks)
         _tell_rejected(dict(found.loc[found["reason"] != "", ["track_id", "reason"]].to_numpy().tolist()))
-    return Prepared(listings, speed, root)
+    return Prepared(listed, speed, root)
 
 
 def _follow(title: str, total: int, steps: Any) -> float:
@@ -118,7 +122,7 @@ def write_splits(work: Experiment, csv: Path) -> None:
         work: an experiment with one split strategy and seed.
         csv: the file; `{fold}` in it stands for the fold.
     """
-    prepared = prepare(work)
+    prepared = prepare(work, listings(work))
     cells = {cell.split.arguments.get("fold"): cell for cell in reversed(work.cells)}
     if len(cells) > 1 and "{fold}" not in str(csv):
         raise BenchError(
@@ -152,10 +156,11 @@ def run(work: Experiment, out: Path, uri: str | None, rerun: bool) -> None:
         rerun: runs finished cells, too.
     """
     started = time.perf_counter()
+    listed = listings(work)  # before anything is made: a missing folder leaves no trace
     out.mkdir(parents=True, exist_ok=True)
     uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or store_uri(out)
     tracker = tracking.connect(uri, work.name)
-    prepared = prepare(work)
+    prepared = prepare(work, listed)
     plans = plan(work, prepared)
     report.begin(out, work.name, [planned.name for planned in plans], work.text)
     with tracker.parent(f"{work.name}: {len(plans)} cells", _tags(plans)) as parent:
@@ -167,9 +172,10 @@ def run(work: Experiment, out: Path, uri: str | None, rerun: bool) -> None:
             else:
                 say(f"{heading}: finished before")
                 if not predictions_path(out, planned.name).is_file():
-                    tracker.fetch(known, f"predictions/{planned.name}.parquet", out)
+                    tracker.fetch(known, ("embeddings", "figures", "splits", "predictions"), out)
         parent.log_files(*report.write(out))
         parent.log_metrics({"cells": len(plans), "seconds": time.perf_counter() - started})
+    say("Weighted F1 on test songs, mean (best) over seeds:")
     console.print(report.console_table(out))
     say(f"{len(plans)} cells in {time.perf_counter() - started:.0f} s")
     say(f"report: {out / 'report.html'}")

@@ -33,6 +33,8 @@ class Source:
             self.data = self._plain(root, ()) if root else {}
         except yaml.YAMLError as error:
             raise BenchError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+        except RecursionError:
+            raise BenchError(f"{path}: an alias in it refers to itself") from None
         if not isinstance(self.data, dict):
             raise BenchError(f"{path}: expected keys and values at the top, e.g. `name: my_experiment`")
         for override in overrides:
@@ -84,10 +86,11 @@ class Source:
         if first not in self.keys:
             raise BenchError(f"--set {override}: {unknown(first, self.keys)}")
         try:
-            plain = yaml.safe_load(value)
+            node = yaml.compose(value, Loader=yaml.SafeLoader)
         except yaml.YAMLError:
             raise BenchError(f"--set {override}: {value!r} is not valid YAML") from None
         where: Where = (first, rest) if rest else (first,)
+        plain = self._plain(node, where) if node else None
         if not rest:
             self.data[first] = plain
         elif first == "grid":

@@ -3,7 +3,7 @@
 import os
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,25 +61,26 @@ class Tracker:
         """The run of one cell; it is FINISHED only if the block ends well, FAILED or KILLED otherwise."""
         everything = {CELL_TAG: cell, **tags}
         run = mlflow.start_run(experiment_id=self.experiment_id, run_name=name, nested=True, tags=everything)
-        status = RunStatus.KILLED
+        status = RunStatus.FAILED
         try:
             yield Run(run.info.run_id)
             status = RunStatus.FINISHED
-        except Exception:
-            status = RunStatus.FAILED
+        except KeyboardInterrupt:
+            status = RunStatus.KILLED
             raise
         finally:
             mlflow.end_run(RunStatus.to_string(status))
 
-    def fetch(self, run_id: str, artifact: str, folder: Path) -> None:
-        """Downloads an artifact of a finished run to the same path below a folder."""
+    def fetch(self, run_id: str, folders: Sequence[str], out: Path) -> None:
+        """Downloads the files in some folders of a finished run to the same paths below `out`, each whole or not."""
+        client = mlflow.MlflowClient(self.uri)
         try:
-            (folder / artifact).parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=folder) as part:
-                got = mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=artifact, dst_path=part)
-                Path(got).replace(folder / artifact)
+            for artifact in [found.path for folder in folders for found in client.list_artifacts(run_id, folder)]:
+                (out / artifact).parent.mkdir(parents=True, exist_ok=True)
+                with tempfile.TemporaryDirectory(dir=out) as part:
+                    Path(client.download_artifacts(run_id, artifact, part)).replace(out / artifact)
         except (MlflowException, OSError) as error:
-            raise BenchError(f"run {run_id} holds no {artifact} ({error}); use --rerun") from None
+            raise BenchError(f"cannot fetch the files of run {run_id} ({error}); use --rerun") from None
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,6 @@ from crnn_bench.datasets.folder import Folder
 from crnn_bench.features.mfcc import Mfcc
 from tests.conftest import ARTISTS, RATE, tones, write_music
 
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow 3.17 uses it
-
 Capture = pytest.CaptureFixture[str]
 
 

@@ -26,8 +26,6 @@ from crnn_bench.records import PARTS, Predictions
 from crnn_bench.splits import file_split
 from tests.conftest import ARTISTS
 
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow 3.17 uses it
-
 TINY = "{class_path: CRNN, init_args: {conv_channels: [4, 4], pool_sizes: [[8, 4], [16, 4]], gru_width: 8}}"
 EPOCHS = 2
 
@@ -158,7 +156,7 @@ def test_a_run_holds_its_files(finished: Finished) -> None:
     for model in ("CRNN", "MfccSVM"):
         name = finished.result(model).name
         assert finished.artifacts(model, "predictions") == [f"predictions/{name}.parquet"]
-        assert finished.artifacts(model, "split") == [f"split/{name}.csv"]
+        assert finished.artifacts(model, "splits") == [f"splits/{name}.csv"]
         drawn = {Path(path).stem.removeprefix(f"{name}-") for path in finished.artifacts(model, "figures")}
         matrices = {"confusion-slices", "confusion-songs"}
         assert drawn == (matrices | {"tsne-slices", "tsne-songs", "training"} if model == "CRNN" else matrices)
@@ -280,7 +278,7 @@ def test_every_slice_of_every_part_has_a_bottleneck_vector(finished: Finished) -
 
 def plans(yaml: Path, *overrides: str, workers: int = 1) -> list[experiment.Plan]:
     work = config.load(yaml, overrides)
-    return runner.plan(work, runner.prepare(work, workers))
+    return runner.plan(work, runner.prepare(work, runner.listings(work), workers))
 
 
 def predict(planned: experiment.Plan, cache: Path) -> Predictions:

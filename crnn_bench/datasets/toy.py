@@ -6,8 +6,7 @@ from numpy.typing import NDArray
 
 from crnn_bench import composer
 from crnn_bench.datasets import Dataset
-from crnn_bench.errors import BenchError
-from crnn_bench.plugins import Choice, digest
+from crnn_bench.plugins import Choice, digest, refuse_below
 from crnn_bench.seeds import generator
 
 VERSION = 1  # raise it whenever the same parameters sound otherwise
@@ -41,9 +40,7 @@ class Toy(Dataset):
         self.seconds = seconds
         self.album_effect = album_effect
         self.seed = seed
-        for name, least in (("n_artists", 2), ("n_albums", 1), ("n_songs", 1), ("seconds", 1), ("album_effect", 0)):
-            if getattr(self, name) < least:
-                raise BenchError(f"Toy: {name} must be at least {least}, got {getattr(self, name)}")
+        refuse_below(self, n_artists=2, n_albums=1, n_songs=1, seconds=1, album_effect=0)
 
     def tracks(self) -> pd.DataFrame:
         music = digest([Choice.of(self).describe()["init_args"], VERSION])

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crnn_bench.features import Feature
+from crnn_bench.plugins import refuse_below
 
 AMIN = 1e-10
 BLOCK_FRAMES = 256  # a block's spectrum stays in the processor's cache
@@ -32,6 +33,7 @@ class LogMel(Feature):
         self.hop_samples = hop_samples
         self.n_mels = n_mels
         self.top_db = top_db
+        refuse_below(self, sample_rate=1, n_fft=2, hop_samples=1, n_mels=1, top_db=0)
 
     @property
     def n_bins(self) -> int:

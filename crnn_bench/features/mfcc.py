@@ -5,12 +5,13 @@ from numpy.typing import NDArray
 
 from crnn_bench.features import Feature
 from crnn_bench.features.log_mel import LogMel
+from crnn_bench.plugins import refuse_below
 
 
 class Mfcc(Feature):
     """The first `n_mfcc` coefficients of the orthonormal DCT-II of a log-mel frame, as `librosa.feature.mfcc`.
 
-    Stored as float16: the coefficient 0, some hundreds, is kept to 0.25, the others to 0.06.
+    Stored as float16: coefficient 0, some hundreds, is kept to 0.25 (0.5 near silence), the others to 0.06.
     """
 
     def __init__(
@@ -26,6 +27,7 @@ class Mfcc(Feature):
         self.n_fft = n_fft
         self.hop_samples = hop_samples
         self.n_mels = n_mels
+        refuse_below(self, sample_rate=1, n_mfcc=1, n_fft=2, hop_samples=1, n_mels=n_mfcc)
 
     @property
     def n_bins(self) -> int:

@@ -58,8 +58,18 @@ def stratified_sample(labels: pd.Series, fraction: float, rng: np.random.Generat
 
 
 def require(tracks: pd.DataFrame, column: str, least: int, what: str) -> None:
-    """Raises `BenchError` with the name of each label that has fewer than `least` different values in a column."""
-    unlike = tracks[tracks[column] != ""].groupby("label")[column].nunique()
+    """Raises `BenchError` with the name of a track without a value in a column, or of each label with too few of them.
+
+    Args:
+        tracks: a catalogue's table.
+        column: `track_id` or `album`.
+        least: number of different values that each label needs.
+        what: the strategy, for the message.
+    """
+    without = tracks[tracks[column] == ""]
+    if len(without):
+        raise BenchError(f"{what} needs to know the album of every song, but {without['track_id'].iloc[0]} has none")
+    unlike = tracks.groupby("label")[column].nunique()
     short = [(label, int(unlike.get(label, 0))) for label in sorted(tracks["label"].unique())]
     lacking = [f"{label} has {number}" for label, number in short if number < least]
     if lacking:

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from crnn_bench.errors import BenchError
 from crnn_bench.splits import SplitStrategy, require, stratified_sample
 
 
@@ -15,6 +16,9 @@ class SongSplit(SplitStrategy):
     def __init__(self, test: float = 0.1, validation: float = 0.1) -> None:
         self.test = test
         self.validation = validation
+        for name in ("test", "validation"):
+            if not 0 < getattr(self, name) < 1:
+                raise BenchError(f"SongSplit: {name} must lie between 0 and 1, got {getattr(self, name)}")
 
     def assign(self, tracks: pd.DataFrame, rng: np.random.Generator) -> pd.Series:
         require(tracks, "track_id", 3, "SongSplit")
