@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 
 from crnn_bench import catalogue as catalogues
-from crnn_bench import classical, networks, report, slicing, splitting
-from crnn_bench.config import Cell
+from crnn_bench import classical, networks, report, slicing, splitting, tables
+from crnn_bench.cells import Cell
 from crnn_bench.datasets import Dataset
 from crnn_bench.feature_store import FeatureStore
 from crnn_bench.features import Feature
@@ -123,12 +123,12 @@ def run(planned: Plan, cache: Path, on_epoch: OnEpoch) -> tuple[Result, Model]:
     return Result(predictions, record, _embeddings(model, slices)), model
 
 
-def keep(planned: Plan, result: Result, model: Model, out: Path, log: Run, tables: Mapping[str, Any]) -> None:
-    """Stores a cell on disk, draws its figures, and logs all of it."""
+def keep(planned: Plan, result: Result, model: Model, out: Path, log: Run, documents: Mapping[str, Any]) -> None:
+    """Stores a cell on disk, draws its figures, and logs all of it, with some JSON documents by file name."""
     log.log_parameters(planned.cell.parameters)
     log.log_dataset(planned.dataset.name, planned.catalogue.digest, str(planned.cell.dataset.describe()))
     numbers = {name: value for name, value in result.record.items() if isinstance(value, (int, float))}
-    log.log_metrics(numbers | report.of_cell(result))
+    log.log_metrics(numbers | tables.scores_of(result))
     files = result.save(out)
     log.log_files(*files[:1], folder="predictions")
     log.log_files(*files[1:], folder="embeddings")
@@ -136,8 +136,8 @@ def keep(planned: Plan, result: Result, model: Model, out: Path, log: Run, table
     split = out / "splits" / f"{result.name}.csv"
     write_split(planned, split)
     log.log_files(split, folder="splits")
-    for name, table in tables.items():
-        log.log_json(table, name)
+    for name, document in documents.items():
+        log.log_json(document, name)
     log.log_json(planned.catalogue.rejected.to_dict("records"), "rejected.json")
     classes = result.record["classes"]
     about = {"classes": classes, "parameters": planned.cell.parameters, "split": digest(planned.split.table.to_csv())}

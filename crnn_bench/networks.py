@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from torch import Tensor, nn
 
-from crnn_bench.config import Trainer
+from crnn_bench.cells import Trainer
 from crnn_bench.models import Network
 from crnn_bench.numerics import Numerics, numerics_of
 from crnn_bench.plugins import Choice

@@ -15,13 +15,12 @@ from rich.progress import (
     BarColumn,
     Progress,
     TextColumn,
-    TimeElapsedColumn,
     TimeRemainingColumn,
 )
 
 from crnn_bench import catalogue as catalogues
-from crnn_bench import experiment, feature_store, report, tracking
-from crnn_bench.config import Cell, Experiment
+from crnn_bench import experiment, feature_store, report, tables, tracking
+from crnn_bench.cells import Cell, Experiment
 from crnn_bench.errors import BenchError
 from crnn_bench.experiment import Plan
 from crnn_bench.plugins import Choice
@@ -72,7 +71,7 @@ def prepare(work: Experiment, listed: Mapping[Choice, pd.DataFrame], workers: in
         todo = feature_store.missing(root, tracks, features)
         if todo:
             steps = feature_store.extract(dataset, tracks, features, root, workers or os.cpu_count() or 1)
-            seconds = _follow(f"{dataset.name}: {names}", len(todo), steps)
+            seconds = _follow(dataset.name, len(todo), steps)
             rate = len(todo) / seconds
             speed[chosen] = {"extract_seconds": seconds, "extract_tracks_per_second": rate}
             say(f"{dataset.name}: {names} of {len(todo)} tracks extracted in {seconds:.1f} s, {rate:.1f} tracks/s")
@@ -87,13 +86,12 @@ def _follow(title: str, total: int, steps: Any) -> float:
     """Shows extraction's progress: rate, and an estimate of what is left."""
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=10),
         TextColumn(
             "{task.completed}/{task.total}, {task.fields[rate]:.1f} tracks/s, {task.fields[realtime]:.0f}x real time,"
         ),
         TimeRemainingColumn(),
-        TextColumn("left,"),
-        TimeElapsedColumn(),
+        TextColumn("left"),
     )
     started = time.perf_counter()
     audio_seconds = 0.0
@@ -200,8 +198,8 @@ def _run_cell(
         log.log_metrics(speed)
         extra = {"environment.json": environment(), "experiment.json": {"yaml": work.text, "set": list(work.overrides)}}
         experiment.keep(planned, result, model, out, log, extra)
-    numbers = report.of_cell(result)
-    told = ", ".join(f"{level} {numbers[f'{level}/f1']:.3f}" for level in report.LEVELS if f"{level}/f1" in numbers)
+    numbers = tables.scores_of(result)
+    told = ", ".join(f"{level} {numbers[f'{level}/f1']:.3f}" for level in tables.LEVELS if f"{level}/f1" in numbers)
     say(f"    weighted F1: {told}; {result.record['fit_seconds']:.1f} s")
 
 

@@ -122,7 +122,7 @@ def watch(name, globals=None, *rest):
 
 builtins.__import__ = watch
 from crnn_bench import classical, feature_store, networks, slicing
-from crnn_bench.config import Trainer
+from crnn_bench.cells import Trainer
 from crnn_bench.baselines.mfcc_svm import MfccSVM
 from crnn_bench.features.log_mel import LogMel
 from crnn_bench.models.crnn import CRNN

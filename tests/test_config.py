@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from crnn_bench import config
-from crnn_bench.config import Cell, Experiment
+from crnn_bench.cells import Cell, Experiment
 from crnn_bench.errors import BenchError
 
 HEAD = "name: question\ndataset: {class_path: Folder, init_args: {root: music}}\n"  # lines 1 and 2

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from crnn_bench import networks, numerics
-from crnn_bench.config import Trainer
+from crnn_bench.cells import Trainer
 from crnn_bench.errors import BenchError
 from crnn_bench.models.crnn import CRNN
 from crnn_bench.networks import FittedNetwork
