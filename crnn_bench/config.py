@@ -113,7 +113,8 @@ def _cell(source: Source, values: Mapping[str, tuple[Any, Where]]) -> Cell:
 
     model = choose("model")
     neural = hasattr(model.cls, "given_by_data")  # a network takes the experiment's features, a baseline brings its own
-    features, trainer = choose("features"), _trainer(source, *values["trainer"])
+    features = choose("features")
+    trainer = _trainer(source, *values["trainer"])
     seed = scalar("seed", int)
     split_seed, model_seed = scalar("split_seed", int | None), scalar("model_seed", int | None)
     clip_seconds = scalar("clip_seconds", float)
@@ -124,7 +125,7 @@ def _cell(source: Source, values: Mapping[str, tuple[Any, Where]]) -> Cell:
         raise source.error(values["min_seconds"][1], f"must be at least 0, got {min_seconds}")
     return Cell(
         dataset=choose("dataset"),
-        features=features if neural else Choice.of(model.build().features),
+        features=features if neural else _own_features(source, model, values["model"][1]),
         split=choose("split"),
         clip_seconds=None if model.arguments.get("level") == "song" else clip_seconds,
         min_seconds=min_seconds,
@@ -134,6 +135,14 @@ def _cell(source: Source, values: Mapping[str, tuple[Any, Where]]) -> Cell:
         model_seed=seed if model_seed is None else model_seed,
         trainer=trainer if neural else None,
     )
+
+
+def _own_features(source: Source, baseline: Choice, where: Where) -> Choice:
+    """The features that a baseline brings."""
+    try:
+        return Choice.of(baseline.build().features)
+    except BenchError as error:
+        raise source.error(where, str(error)) from None
 
 
 def _folds(cell: Cell) -> list[Cell]:

@@ -147,11 +147,16 @@ def _tell_rejected(reasons: Mapping[str, str]) -> None:
 def run(work: Experiment, out: Path, uri: str | None, rerun: bool) -> None:
     """Runs what is not finished, and writes the tables and figures of the whole experiment.
 
+    A cell that fails with a `BenchError` (its loss became NaN, say) is recorded as FAILED, and the others go on.
+
     Args:
         work: the experiment.
         out: the results' folder.
         uri: of the tracking store; `MLFLOW_TRACKING_URI`, or SQLite in `out`, without it.
         rerun: runs finished cells, too.
+
+    Raises:
+        BenchError: cells failed; names the first, after everything else is done.
     """
     started = time.perf_counter()
     listed = listings(work)  # before anything is made: a missing folder leaves no trace
@@ -160,24 +165,37 @@ def run(work: Experiment, out: Path, uri: str | None, rerun: bool) -> None:
     tracker = tracking.connect(uri, work.name)
     prepared = prepare(work, listed)
     plans = plan(work, prepared)
+    failures: list[str] = []
     report.begin(out, work.name, [planned.name for planned in plans], work.text)
     with tracker.parent(f"{work.name}: {len(plans)} cells", _tags(plans)) as parent:
         for number, planned in enumerate(plans, 1):
             heading = f"[{number}/{len(plans)}] {title(planned.cell)}"
             known = None if rerun else tracker.finished(planned.identity)
             if not known:
-                _run_cell(planned, heading, work, out, tracker, prepared.speed.get(planned.cell.dataset, {}))
+                try:
+                    _run_cell(planned, heading, work, out, tracker, prepared.speed.get(planned.cell.dataset, {}))
+                except BenchError as error:
+                    say(f"    failed: {error}")
+                    failures.append(f"{title(planned.cell)}: {error}")
             else:
                 say(f"{heading}: finished before")
                 if not predictions_path(out, planned.name).is_file():
                     tracker.fetch(known, ("embeddings", "figures", "splits", "predictions"), out)
-        parent.log_files(*report.write(out))
-        parent.log_metrics({"cells": len(plans), "seconds": time.perf_counter() - started})
+        parent.log_metrics(
+            {"cells": len(plans), "failed_cells": len(failures), "seconds": time.perf_counter() - started}
+        )
+        if len(failures) < len(plans):
+            parent.log_files(*report.write(out))
+    fault = f"{len(failures)} of {len(plans)} cells failed: {failures[0]}" if failures else ""
+    if len(failures) == len(plans):
+        raise BenchError(fault)
     say("Weighted F1 on test songs, mean (best) over seeds:")
     console.print(report.console_table(out))
     say(f"{len(plans)} cells in {time.perf_counter() - started:.0f} s")
     say(f"report: {out / 'report.html'}")
     say(f"MLflow: {uri}" + (f" (crnn-bench ui {out})" if uri == store_uri(out) else ""))
+    if failures:
+        raise BenchError(fault)
 
 
 def _run_cell(

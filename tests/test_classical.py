@@ -114,6 +114,16 @@ def test_the_temperature_makes_validation_slices_most_probable() -> None:
     assert all(log_loss(fitted.temperature) < log_loss(fitted.temperature * factor) for factor in (0.8, 1.25))
 
 
+def test_few_and_faultless_validation_slices_do_not_make_it_boundlessly_sure(fitted: FittedBaseline) -> None:
+    """Platt's (1999) softened targets, (n + 1) / (n + 2): at the best temperature they have the answers' mean score."""
+    answers, n = fitted.predict_proba(VALIDATION), len(VALIDATION)
+    scores = fitted.estimator.decision_function(statistics(VALIDATION))
+    targets = np.where(np.eye(3)[VALIDATION.label] > 0, (n + 1) / (n + 2), 1 / (n + 2) / 2)
+    assert (answers.argmax(axis=1) == VALIDATION.label).all()
+    assert (answers * scores).sum() == pytest.approx((targets * scores).sum(), rel=1e-3)
+    assert answers.max() < 0.99
+
+
 def test_labels_that_validation_lacks_are_no_fault() -> None:
     lacking = toy_slices(4, n_classes=2, seed=2)
     fitted = classical.fit(BASELINE, TRAIN, lacking, 3, seed=0)

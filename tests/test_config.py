@@ -361,6 +361,29 @@ def test_a_file_that_is_no_experiment_is_named(path: Path, text: str, said: str)
     assert "\n" not in message
 
 
+def test_an_alias_that_refers_to_itself_is_refused(path: Path) -> None:
+    assert "refers to itself" in fault(path, HEAD + "grid: &grid {seed: [*grid]}\n")
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("clip_seconds: '3'\n", "expected float, got '3'"),
+        ("clip_seconds: .inf\n", "must be above 0, got inf"),
+        ("min_seconds: -1\n", "min_seconds: must be at least 0, got -1"),
+        ("split: {class_path: SongSplit, init_args: {test: 1.0}}\n", "SongSplit: test must lie between 0 and 1, got 1"),
+        ("split: {class_path: SongSplit, init_args: {validation: 0}}\n", "validation must lie between 0 and 1"),
+        ("features: {class_path: LogMel, init_args: {n_mels: 0}}\n", "LogMel: n_mels must be at least 1, got 0"),
+        ("model: {class_path: MfccSVM, init_args: {C: 0}}\n", "MfccSVM: C must be above 0, got 0"),
+        ("model: {class_path: MfccSVM, init_args: {n_mfcc: 0}}\n", "n_mfcc must be at least 1, got 0"),
+    ],
+)
+def test_a_value_out_of_range_is_refused_with_its_line(path: Path, body: str, said: str) -> None:
+    message = fault(path, HEAD + body)
+    assert message.startswith(f"{path}, line 3: ")
+    assert said in message
+
+
 def test_a_dataset_may_be_an_axis(path: Path) -> None:
     path.write_text("name: two\ngrid: {dataset: [{class_path: Folder, init_args: {root: a}}, {class_path: Toy}]}\n")
     assert column(config.load(path), "dataset") == [("Folder",), ("Toy",)]

@@ -488,9 +488,36 @@ def test_a_cell_that_cannot_be_fitted_ends_in_one_line_and_a_failed_run(
     fragile(tmp_path, "made_of_lead", monkeypatch, "BenchError")
     yaml = write_yaml(tmp_path / "lead.yaml", music, "[made_of_lead.Fragile]")
     assert cli.main(["run", str(yaml), "--out", str(out)]) == 2
-    assert capsys.readouterr().err == "crnn-bench: the glass breaks\n"
+    said = "crnn-bench: 1 of 1 cells failed: Fragile, AlbumSplit, 1 s, seed 0: the glass breaks\n"
+    assert capsys.readouterr().err == said
     assert children(out, "lead") == [("Fragile", "FAILED")]
     assert not (out / "predictions").exists()
+
+
+def test_a_cell_that_cannot_be_fitted_does_not_keep_the_others(
+    tmp_path: Path, music: Path, out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fragile(tmp_path, "made_of_tin", monkeypatch, "BenchError")
+    yaml = write_yaml(tmp_path / "tin.yaml", music, "[made_of_tin.Fragile, MfccSVM]")
+    assert cli.main(["run", str(yaml), "--out", str(out)]) == 2
+    printed = capsys.readouterr()
+    assert "    failed: the glass breaks\n" in printed.out
+    assert printed.err.startswith("crnn-bench: 1 of 2 cells failed: Fragile, ")
+    assert children(out, "tin") == [("Fragile", "FAILED"), ("MfccSVM", "FINISHED")]
+    assert list(pd.read_csv(out / "results.csv")["model"]) == ["MfccSVM"]
+
+
+def test_a_finished_cell_is_fetched_whole_into_another_folder(
+    tmp_path: Path, music: Path, finished: Finished, capsys: pytest.CaptureFixture[str]
+) -> None:
+    yaml = write_yaml(tmp_path / "tiny.yaml", music, f"[{TINY}, MfccSVM]")
+    other = tmp_path / "other"
+    assert cli.main(["run", str(yaml), "--out", str(other), "--tracking-uri", finished.uri]) == 0
+    assert capsys.readouterr().out.count("finished before") == 2
+    for folder in ("predictions", "embeddings", "figures", "splits"):
+        files = {path.name: path.read_bytes() for path in (other / folder).iterdir()}
+        assert files == {path.name: path.read_bytes() for path in (finished.out / folder).iterdir()}
+    assert (other / "results.csv").read_bytes() == (finished.out / "results.csv").read_bytes()
 
 
 def test_ctrl_c_in_training_says_how_to_go_on_and_the_next_run_does(

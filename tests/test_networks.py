@@ -470,3 +470,10 @@ def test_whether_a_trial_was_needed_changes_no_prediction(tmp_path: Path) -> Non
     first, second = fit(tmp_path, trainer=trainer), fit(tmp_path, trainer=trainer)
     assert first.details["precision"] == second.details["precision"]
     assert np.array_equal(first.predict_proba(VALIDATION), second.predict_proba(VALIDATION))
+
+
+def test_a_damaged_note_of_the_trial_is_written_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "numerics.json").write_text('{"half')
+    monkeypatch.setattr(numerics, "_steps_per_second", lambda *_: 1.0)
+    assert choose(tmp_path) == numerics.PLAIN
+    assert len(json.loads((tmp_path / "numerics.json").read_text())) == 1
