@@ -44,7 +44,6 @@ SOUNDS: dict[str, NDArray[np.float32]] = {
 
 
 # what librosa.load imports on its way is about to leave Python's library
-librosa_load_warns = pytest.mark.filterwarnings("ignore:.*deprecated and slated for removal:DeprecationWarning")
 
 
 def librosa_log_mel(samples: NDArray[np.float32], feature: LogMel) -> NDArray[np.float32]:
@@ -243,7 +242,6 @@ def write_audio(path: Path, rate: int, channels: int, seconds: float = 0.7) -> P
     return path
 
 
-@librosa_load_warns
 @pytest.mark.parametrize(("rate", "channels"), [(8000, 1), (22050, 2), (44100, 1), (44100, 2), (48000, 2)])
 @pytest.mark.parametrize("ending", FORMATS)
 def test_audio_equals_librosa(tmp_path: Path, ending: str, rate: int, channels: int) -> None:
@@ -263,7 +261,6 @@ def test_audio_at_its_own_rate_is_what_the_file_holds(tmp_path: Path) -> None:
     assert np.array_equal(audio.load(tmp_path / "song.wav", RATE), samples)
 
 
-@librosa_load_warns
 def test_six_channels_are_averaged(tmp_path: Path) -> None:
     path = write_audio(tmp_path / "song.wav", RATE, channels=6)
     theirs, _ = librosa.load(path, sr=None)
