@@ -1,11 +1,9 @@
 """An experiment's cells, one after another: prepare, plan, run what is not finished, report."""
 
 import os
-import platform
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -19,24 +17,13 @@ from rich.progress import (
 )
 
 from crnn_bench import catalogue as catalogues
-from crnn_bench import experiment, feature_store, report, tables, tracking
+from crnn_bench import experiment, feature_store, provenance, report, tables, tracking
 from crnn_bench.cells import Cell, Experiment
 from crnn_bench.errors import BenchError
 from crnn_bench.experiment import Plan
 from crnn_bench.plugins import Choice
 from crnn_bench.results import predictions_path
 
-PACKAGES = (
-    "crnn-bench",
-    "torch",
-    "pytorch-lightning",
-    "librosa",
-    "soundfile",
-    "scikit-learn",
-    "numpy",
-    "pandas",
-    "mlflow",
-)
 console = Console(highlight=False)
 
 
@@ -214,7 +201,10 @@ def _run_cell(
         result, model = experiment.run(planned, planned.store.root.parent, on_epoch)
         result = replace(result, record={**result.record, "run_id": log.run_id, "experiment": work.name})
         log.log_metrics(speed)
-        extra = {"environment.json": environment(), "experiment.json": {"yaml": work.text, "set": list(work.overrides)}}
+        extra = {
+            "environment.json": provenance.environment(),
+            "experiment.json": {"yaml": work.text, "set": list(work.overrides)},
+        }
         experiment.keep(planned, result, model, out, log, extra)
     numbers = tables.scores_of(result)
     told = ", ".join(f"{level} {numbers[f'{level}/f1']:.3f}" for level in tables.LEVELS if f"{level}/f1" in numbers)
@@ -236,32 +226,8 @@ def store_uri(out: Path) -> str:
     return f"sqlite:///{(out / 'mlflow.db').resolve()}"
 
 
-def environment() -> dict[str, Any]:
-    """Versions and machine, for the record."""
-    import torch
-
-    versions = {package: metadata.version(package) for package in PACKAGES}
-    return {
-        "packages": versions,
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-    }
-
-
 def _tags(plans: Sequence[Plan]) -> dict[str, str]:
     """Tags that the dashboard filters by."""
     tags = {"dataset": ", ".join(sorted({planned.dataset.name for planned in plans}))}
-    commit = _commit()
+    commit = provenance.commit()
     return tags | ({"mlflow.source.git.commit": commit} if commit else {})
-
-
-def _commit() -> str | None:
-    import subprocess
-
-    try:
-        command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None

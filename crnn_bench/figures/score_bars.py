@@ -19,8 +19,7 @@ def draw(summary: pd.DataFrame) -> Figure:
     for offset, (level, colour) in enumerate(zip(("slice", "song"), PALETTE, strict=False)):
         rows = summary[summary["level"] == level].set_index("group").reindex(groups)
         places = np.arange(len(groups)) + 0.38 * (offset - 0.5)
-        whiskers = rows["std"].fillna(0)
-        axes.barh(places, rows["mean"], 0.36, xerr=whiskers, color=colour, label=f"per {level}", capsize=2)
+        axes.barh(places, rows["mean"], 0.36, xerr=rows["std"], color=colour, label=f"per {level}", capsize=2)
     axes.set_yticks(range(len(groups)), groups, fontsize=8)
     axes.invert_yaxis()
     axes.set(xlim=(0, 1), xlabel="weighted F1 on test songs (mean and deviation over seeds)")
