@@ -176,13 +176,17 @@ def run(work: Experiment, out: Path, uri: str | None, rerun: bool) -> None:
     fault = f"{len(failures)} of {len(plans)} cells failed: {failures[0]}" if failures else ""
     if len(failures) == len(plans):
         raise BenchError(fault)
-    say("Weighted F1 on test songs, mean (best) over seeds:")
-    console.print(report.console_table(out))
-    say(f"{len(plans)} cells in {time.perf_counter() - started:.0f} s")
-    say(f"report: {out / 'report.html'}")
-    say(f"MLflow: {uri}" + (f" (crnn-bench ui {out})" if uri == store_uri(out) else ""))
+    _tell_results(out, uri, f"{len(plans)} cells in {time.perf_counter() - started:.0f} s")
     if failures:
         raise BenchError(fault)
+
+
+def _tell_results(out: Path, uri: str, cost: str) -> None:
+    say("Weighted F1 on test songs, mean (best) over seeds:")
+    console.print(report.console_table(out))
+    say(cost)
+    say(f"report: {out / 'report.html'}")
+    say(f"MLflow: {uri}" + (f" (crnn-bench ui {out})" if uri == store_uri(out) else ""))
 
 
 def _run_cell(
@@ -201,11 +205,11 @@ def _run_cell(
         result, model = experiment.run(planned, planned.store.root.parent, on_epoch)
         result = replace(result, record={**result.record, "run_id": log.run_id, "experiment": work.name})
         log.log_metrics(speed)
-        extra = {
+        documents = {
             "environment.json": provenance.environment(),
             "experiment.json": {"yaml": work.text, "set": list(work.overrides)},
         }
-        experiment.keep(planned, result, model, out, log, extra)
+        experiment.keep(planned, result, model, out, log, documents)
     numbers = tables.scores_of(result)
     told = ", ".join(f"{level} {numbers[f'{level}/f1']:.3f}" for level in tables.LEVELS if f"{level}/f1" in numbers)
     say(f"    weighted F1: {told}; {result.record['fit_seconds']:.1f} s")
