@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from crnn_bench.errors import BenchError
 
+VERSION = 1  # raise it whenever `load` gives other samples, so that no stale feature is ever read
 EXTENSIONS = (".wav", ".flac", ".ogg", ".oga", ".mp3", ".au", ".aif", ".aiff")
 SILENCE_PEAK = 1e-5  # -100 dBFS: below one step of 16-bit audio
 SHORTEST_SECONDS = 0.5
@@ -32,12 +33,14 @@ def load(path: Path, sample_rate: int) -> NDArray[np.float32]:
         Samples of shape (n,), about -1 to 1, equal to `librosa.load(path, sr=sample_rate)`.
 
     Raises:
-        UnusableAudioError: the file is unreadable, empty, truncated, or fails `check`.
+        UnusableAudioError: the file is no audio, empty, truncated, or fails `check`.
+        OSError: the file cannot be opened.
     """
     import soundfile
 
-    if path.stat().st_size == 0:
-        raise UnusableAudioError("empty file (0 bytes)")
+    with path.open("rb") as raw:  # says why it cannot be opened; libsndfile only says "System error"
+        if not raw.read(1):
+            raise UnusableAudioError("empty file (0 bytes)")
     try:
         with soundfile.SoundFile(path) as file:
             promised = _promised_frames(file)

@@ -6,7 +6,7 @@ from crnn_bench.datasets import Dataset
 from crnn_bench.errors import BenchError
 from crnn_bench.records import TRACK_COLUMNS, Catalogue
 
-FINDINGS = ["track_id", "seconds", "content", "reason"]
+FINDINGS = ["track_id", "seconds", "content", "reason", "n_frames"]
 
 
 def listing(dataset: Dataset) -> pd.DataFrame:
@@ -31,13 +31,14 @@ def listing(dataset: Dataset) -> pd.DataFrame:
     return tracks
 
 
-def build(tracks: pd.DataFrame, findings: pd.DataFrame, min_seconds: float) -> Catalogue:
+def build(tracks: pd.DataFrame, findings: pd.DataFrame, min_seconds: float, min_frames: int = 1) -> Catalogue:
     """Joins the listing with what extraction found, and leaves out, by name, what cannot be used.
 
     Args:
         tracks: of `listing`.
-        findings: `track_id, seconds, content, reason` (reason empty where the audio is fine).
+        findings: `track_id, seconds, content, reason, n_frames` (reason empty where the audio is fine).
         min_seconds: songs shorter than a slice of this length are left out.
+        min_frames: songs with fewer frames give no slice, and are left out, too.
 
     Raises:
         BenchError: fewer than two labels are left.
@@ -45,12 +46,33 @@ def build(tracks: pd.DataFrame, findings: pd.DataFrame, min_seconds: float) -> C
     repeated = tracks.duplicated("track_id")
     duplicates = tracks.loc[repeated, ["track_id"]].assign(reason="listed more than once; kept once", seconds=1.0)
     table = tracks[~repeated].merge(findings[FINDINGS], on="track_id", how="left", validate="one_to_one")
-    short = (table["reason"] == "") & (table["seconds"] < min_seconds)
-    durations = table.loc[short, "seconds"].map(
-        lambda seconds: f"{seconds:.2f} s is shorter than a slice of {min_seconds:g} s"
-    )
-    table.loc[short, "reason"] = durations
+    table = table.fillna({"reason": "cannot be opened", "seconds": 0.0, "content": "", "n_frames": 0})
+    short = _too_short(table[table["reason"] == ""], min_seconds, min_frames)
+    table.loc[short.index, "reason"] = short
+    copies = _copies(table[table["reason"] == ""])
+    table.loc[copies.index, "reason"] = copies
     bad = table["reason"] != ""
     rejected = pd.concat([table.loc[bad, ["track_id", "reason", "seconds"]], duplicates], ignore_index=True)
-    usable = table[~bad].drop(columns="reason").reset_index(drop=True)
+    usable = table[~bad].drop(columns=["reason", "n_frames"]).reset_index(drop=True)
     return Catalogue(usable, rejected.sort_values("track_id", ignore_index=True))
+
+
+def _too_short(table: pd.DataFrame, min_seconds: float, min_frames: int) -> pd.Series:
+    """Why tracks that give no slice are left out."""
+    short = table[(table["seconds"] < min_seconds) | (table["n_frames"] < min_frames)]
+    slice_ = f"is shorter than a slice of {min_seconds:g} s"
+    reasons = [f"{s:.2f} s {slice_ if s < min_seconds else 'gives no slice'}" for s in short["seconds"]]
+    return pd.Series(reasons, index=short.index, dtype=object)
+
+
+def _copies(usable: pd.DataFrame) -> pd.Series:
+    """Why tracks whose samples are another track's are left out: on both sides of a split they would leak."""
+    reasons: dict[int, str] = {}
+    known = usable[usable["content"] != ""]
+    for _, same in known[known.duplicated("content", keep=False)].groupby("content"):
+        labels = sorted(set(same["label"]))
+        if len(labels) > 1:
+            reasons |= dict.fromkeys(same.index, f"same audio under the labels {' and '.join(labels)}")
+        else:
+            reasons |= dict.fromkeys(same.index[1:], f"same audio as {same['track_id'].iloc[0]}; kept once")
+    return pd.Series(reasons, dtype=object)

@@ -33,6 +33,8 @@ class Trainer:
         for name in ("max_epochs", "patience", "batch_size", "learning_rate"):
             if not getattr(self, name) > 0:  # nor NaN
                 raise BenchError(f"{name} must be above 0, got {getattr(self, name)}")
+        if self.num_workers < 0:
+            raise BenchError(f"num_workers must be at least 0, got {self.num_workers}")
 
 
 @dataclass(frozen=True)

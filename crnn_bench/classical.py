@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator
 
 from crnn_bench.baselines import Baseline
 from crnn_bench.records import Slices
+from crnn_bench.seeds import derive
 
 
 @dataclass
@@ -40,7 +41,7 @@ class FittedBaseline:
 
 def fit(baseline: Baseline, train: Slices, validation: Slices, n_classes: int, seed: int) -> FittedBaseline:
     """Fits on training slices; only the temperature, which changes no slice's decision, looks at validation slices."""
-    estimator = baseline.estimator(seed)
+    estimator = baseline.estimator(derive(seed, "estimator"))
     estimator.fit(_summaries(baseline, train), train.label)
     scores = _scores(estimator, _summaries(baseline, validation), n_classes)
     temperature = _temperature(scores, validation.label)

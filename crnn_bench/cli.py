@@ -6,8 +6,12 @@ import sys
 import warnings
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from crnn_bench.errors import BenchError
+
+if TYPE_CHECKING:
+    from crnn_bench.cells import Experiment
 
 SET_HELP = "override the YAML, e.g. trainer.max_epochs=2 or grid.seed=[0]; may be repeated"
 
@@ -84,10 +88,15 @@ def _demo(options: argparse.Namespace) -> None:
         _run(argparse.Namespace(**{**vars(options), "experiment": path}))
 
 
-def _run(options: argparse.Namespace) -> None:
+def _load(options: argparse.Namespace, *more: str) -> "Experiment":
     from crnn_bench import config
 
-    work = config.load(options.experiment, options.overrides)
+    sys.path.insert(0, str(options.experiment.resolve().parent))  # … or beside the YAML
+    return config.load(options.experiment, [*options.overrides, *more])
+
+
+def _run(options: argparse.Namespace) -> None:
+    work = _load(options)
     _be_quiet()
     from crnn_bench import runner
 
@@ -95,17 +104,17 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _prepare(options: argparse.Namespace) -> None:
-    from crnn_bench import config, runner
+    work = _load(options)
+    from crnn_bench import runner
 
-    work = config.load(options.experiment, options.overrides)
     runner.prepare(work, runner.listings(work))
 
 
 def _split(options: argparse.Namespace) -> None:
-    from crnn_bench import config, runner
+    work = _load(options, f"grid.split=[{options.strategy}]", f"grid.split_seed=[{options.seed}]")
+    from crnn_bench import runner
 
-    overrides = [*options.overrides, f"grid.split=[{options.strategy}]", f"grid.split_seed=[{options.seed}]"]
-    runner.write_splits(config.load(options.experiment, overrides), options.csv)
+    runner.write_splits(work, options.csv)
 
 
 def _report(options: argparse.Namespace) -> None:

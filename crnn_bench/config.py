@@ -95,8 +95,8 @@ def _combinations(source: Source, grid: dict[str, list[Any]]) -> Iterator[dict[s
 
 
 def _longest(source: Source) -> float:
-    clips = [clip for grid in _grids(source) for clip in grid.get("clip_seconds", [])]
-    clips = clips or [source.data.get("clip_seconds", DEFAULTS["clip_seconds"])]
+    fixed = [source.data.get("clip_seconds", DEFAULTS["clip_seconds"])]
+    clips = [clip for grid in _grids(source) for clip in grid.get("clip_seconds", fixed)]
     return max((float(clip) for clip in clips if isinstance(clip, (int, float))), default=0.0)
 
 
@@ -121,13 +121,15 @@ def _cell(source: Source, values: Mapping[str, tuple[Any, Where]]) -> Cell:
     if not 0 < clip_seconds < math.inf:  # nor NaN
         raise source.error(values["clip_seconds"][1], f"must be above 0, got {clip_seconds}")
     min_seconds = scalar("min_seconds", float)
-    if not min_seconds >= 0:
-        raise source.error(values["min_seconds"][1], f"must be at least 0, got {min_seconds}")
+    hears_songs = not neural and model.build().level == "song"
+    least = 0.0 if hears_songs else clip_seconds
+    if not min_seconds >= least:
+        raise source.error(values["min_seconds"][1], f"must be at least {least:g}, a slice, got {min_seconds:g}")
     return Cell(
         dataset=choose("dataset"),
         features=features if neural else _own_features(source, model, values["model"][1]),
         split=choose("split"),
-        clip_seconds=None if model.arguments.get("level") == "song" else clip_seconds,
+        clip_seconds=None if hears_songs else clip_seconds,
         min_seconds=min_seconds,
         slice_rule=scalar("slice_rule", Literal["full", "legacy"]),
         model=model,
@@ -183,7 +185,7 @@ def _choice(source: Source, key: str, spec: Any, where: Where) -> Choice:
 def _arguments(source: Source, cls: type, given: Mapping[str, Any], where: Where) -> dict[str, Any]:
     """The constructor's signature is the schema: unknown names, missing ones and wrong types are refused."""
     by_data = getattr(cls, "given_by_data", ())
-    schema = {name: p for name, p in inspect.signature(cls).parameters.items() if name not in by_data}
+    schema = {name: p for name, p in plugins.parameters(cls).items() if name not in by_data}
     for name in given:
         if name not in schema:
             raise source.error((*where, "init_args", name), f"{cls.__name__}: {unknown(name, list(schema))}")
@@ -212,6 +214,8 @@ def _checked(annotation: Any, value: Any) -> Any:
     """Returns a value as the annotated type, or raises `ValueError` with one line that says what was expected."""
     from jsonargparse import ArgumentError, ArgumentParser
 
+    if annotation is inspect.Parameter.empty:
+        return value
     if get_origin(annotation) is type and isinstance(value, str):
         try:
             return plugins.find(value, get_args(annotation)[0])

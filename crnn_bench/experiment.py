@@ -45,8 +45,13 @@ class Plan:
 
     @property
     def identity(self) -> str:
-        """Hash of the cell, the audio and the feature's version: a finished cell of this identity is not run again."""
-        return digest([self.cell.describe(), self.catalogue.digest, self.feature.key])
+        """Hash of the cell, the audio, the split, the feature's version and code of the user's own.
+
+        A finished cell of this identity is not run again.
+        """
+        split = self.split.table.to_numpy().tolist()
+        code = [choice.code for choice in (self.cell.dataset, self.cell.features, self.cell.split, self.cell.model)]
+        return digest([self.cell.describe(), self.catalogue.digest, split, self.feature.key, code])
 
     @property
     def name(self) -> str:
@@ -55,6 +60,11 @@ class Plan:
         fold = self.cell.split.arguments.get("fold")
         split = self.cell.split.label + ("" if fold is None else f"-fold{fold}")
         return f"{self.cell.model.label}-{split}-{clip}-seed{self.cell.model_seed}-{self.identity[:8]}"
+
+    @property
+    def unused(self) -> list[str]:
+        """Usable tracks that the split puts into no part."""
+        return sorted(set(self.catalogue.table["track_id"]) - set(self.split.table["track_id"]))
 
     def slices(self, part: str) -> Slices:
         """The slices of one part."""
@@ -77,11 +87,12 @@ def plan(cell: Cell, tracks: pd.DataFrame, root: Path) -> Plan:
     """
     dataset, feature = cell.dataset.build(), cell.features.build()
     store = FeatureStore(root, feature)
-    catalogue = catalogues.build(tracks, store.lookup(tracks), cell.min_seconds)
+    least = slicing.least_frames(cell.clip_seconds, feature.frames_per_second, cell.slice_rule)
+    catalogue = catalogues.build(tracks, store.lookup(tracks), cell.min_seconds, least)
     split = splitting.split(catalogue, cell.split.build(), cell.split_seed)
     planned = Plan(cell, dataset, feature, catalogue, split, store)
     if cell.trainer:
-        networks.build(cell.model, planned.slices("test"), len(catalogue.classes), cell.model_seed)
+        networks.check(cell.model, planned.slices("test"), len(catalogue.classes))
     return planned
 
 
@@ -112,6 +123,7 @@ def run(planned: Plan, cache: Path, on_epoch: OnEpoch) -> tuple[Result, Model]:
         **{f"n_{part}_slices": len(slices[part]) for part in PARTS},
         **{f"n_{part}_songs": len(getattr(planned.split, part)) for part in PARTS},
         "n_rejected": len(planned.catalogue.rejected),
+        "n_folds": cell.split.build().n_folds,
         "fit_seconds": fitted - started,
         "slices_per_second": len(train) / (fitted - started),
         "n_bins": train.n_bins,
@@ -152,10 +164,11 @@ def write_split(planned: Plan, path: Path) -> None:
     """Writes a plan's split as a frozen CSV, with its strategy, seed and checksum."""
     columns = ["track_id", "label", "artist", "album"]
     parts = planned.catalogue.table[columns].merge(planned.split.table, on="track_id", how="inner")
-    strategy = f"{planned.cell.split.label} {planned.cell.split.describe()['init_args']}"
+    chosen = f"{planned.cell.split.label} {planned.cell.split.describe()['init_args']}"
     counts = ", ".join(f"{len(getattr(planned.split, part))} {part}" for part in PARTS)
-    comments = [f"{strategy}, seed {planned.cell.split_seed}", f"{planned.dataset.name}: {counts}"]
-    file_split.write(path, parts, comments)
+    comments = [f"{chosen}, seed {planned.cell.split_seed}", f"{planned.dataset.name}: {counts}"]
+    strategy = planned.cell.split.build()
+    file_split.write(path, parts, comments, (strategy.group, strategy.validation_group))
 
 
 def _embeddings(model: Model, slices: Mapping[str, Slices]) -> pd.DataFrame | None:

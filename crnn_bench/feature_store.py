@@ -6,7 +6,9 @@ no index does not exist. Names are unique, so any number of writers may share a 
 where it was.
 """
 
+import errno
 import hashlib
+import math
 import os
 import uuid
 from collections.abc import Iterator, Sequence
@@ -23,8 +25,11 @@ from crnn_bench.audio import UnusableAudioError
 from crnn_bench.datasets import Dataset
 from crnn_bench.errors import BenchError
 from crnn_bench.features import Feature
+from crnn_bench.whole import replacing
 
 MOST_TRACKS_IN_SHARD = 64
+MOST_SHARDS = 128  # of one extraction; each that is read holds a file open
+Faults = dict[str, str]  # track → why it could not be opened this time
 INDEX_COLUMNS = ("track_id", "fingerprint", "seconds", "content", "reason", "shard", "first_frame", "n_frames")
 
 
@@ -81,31 +86,28 @@ class FeatureStore:
     def write(self, rows: list[dict[str, Any]], frames: list[NDArray[np.float16]]) -> None:
         """Stores a shard whole, or nothing of it."""
         shard = uuid.uuid4().hex
-        self.folder.mkdir(parents=True, exist_ok=True)
         stacked = np.concatenate(frames) if frames else np.empty((0, self.feature.n_bins), np.float16)
         starts = np.cumsum([0, *(row["n_frames"] for row in rows)])[:-1]
         index = pd.DataFrame(rows).assign(shard=shard, first_frame=starts)[list(INDEX_COLUMNS)]
-        array_part, index_part = self.folder / f".{shard}.npy.part", self.folder / f".{shard}.parquet.part"
-        try:
-            with array_part.open("wb") as file:
+        with replacing(self.folder / f"{shard}.parquet") as index_part:  # takes its place last
+            with replacing(self.folder / f"{shard}.npy") as array_part, array_part.open("wb") as file:
                 np.save(file, stacked)
                 _to_disk(file)
             with index_part.open("wb") as file:
                 index.to_parquet(file, index=False)
                 _to_disk(file)
-            array_part.replace(self.folder / f"{shard}.npy")
-            index_part.replace(self.folder / f"{shard}.parquet")
-        finally:
-            array_part.unlink(missing_ok=True)
-            index_part.unlink(missing_ok=True)
 
     def _whole_index(self, path: Path) -> pd.DataFrame | None:
         """A shard's index, or nothing where it or its array is absent, empty or cut, as lost power leaves them."""
         try:
-            index, array = _read_index(path), _open(path.with_suffix(".npy"))
-        except (OSError, ValueError, EOFError):
+            index, shape = _read_index(path)
+        except (ValueError, EOFError):
             return None
-        return index if array.shape == (index["n_frames"].sum(), self.feature.n_bins) else None
+        except OSError as error:
+            if error.errno not in (None, errno.ENOENT):  # a fault of the moment; damage has no number
+                raise
+            return None
+        return index if shape == (index["n_frames"].sum(), self.feature.n_bins) else None
 
 
 def missing(root: Path, tracks: pd.DataFrame, features: Sequence[Feature]) -> dict[str, list[Feature]]:
@@ -121,8 +123,11 @@ def missing(root: Path, tracks: pd.DataFrame, features: Sequence[Feature]) -> di
 
 def extract(
     dataset: Dataset, tracks: pd.DataFrame, features: Sequence[Feature], root: Path, workers: int
-) -> Iterator[tuple[int, float]]:
+) -> Iterator[tuple[int, float, Faults]]:
     """Computes what is missing, in parallel processes; each file is decoded once for all features.
+
+    What is wrong with a file's content is stored as its reason; what hinders opening it (no permission, a lost disk) is
+    only told, so that the next run tries again.
 
     Args:
         dataset: reads the tracks.
@@ -132,7 +137,7 @@ def extract(
         workers: processes.
 
     Yields:
-        (tracks done, seconds of audio done) after each shard, in any order.
+        (tracks done, seconds of audio done, tracks that could not be opened) after each shard, in any order.
 
     Raises:
         BenchError: the store cannot be written (disk full, no permission); names the folder.
@@ -141,7 +146,7 @@ def extract(
 
     todo = missing(root, tracks, features)
     rows = [row for _, row in tracks.drop_duplicates("track_id").iterrows() if row["track_id"] in todo]
-    size = max(1, min(MOST_TRACKS_IN_SHARD, len(rows) // (8 * workers)))
+    size = max(1, math.ceil(len(rows) / MOST_SHARDS), min(MOST_TRACKS_IN_SHARD, len(rows) // (8 * workers)))
     chunks = [rows[first : first + size] for first in range(0, len(rows), size)]
     jobs = (delayed(_extract_shard)(dataset, chunk, [todo[row["track_id"]] for row in chunk], root) for chunk in chunks)
     yield from Parallel(n_jobs=min(workers, max(1, len(chunks))), return_as="generator_unordered")(jobs)
@@ -149,13 +154,18 @@ def extract(
 
 def _extract_shard(
     dataset: Dataset, tracks: list[pd.Series], wanted: list[list[Feature]], root: Path
-) -> tuple[int, float]:
+) -> tuple[int, float, Faults]:
     """Reads some tracks and stores their features, one shard a feature."""
     done: dict[str, tuple[Feature, list[dict[str, Any]], list[NDArray[np.float16]]]] = {}
     seconds_done = 0.0
+    faults: Faults = {}
     for track, features in zip(tracks, wanted, strict=True):
         for rate in sorted({feature.sample_rate for feature in features}):
-            samples, finding = _examine(dataset, track, rate)
+            try:
+                samples, finding = _examine(dataset, track, rate)
+            except OSError as error:
+                faults[track["track_id"]] = f"cannot be opened ({error.strerror or error})"
+                continue
             seconds_done += finding["seconds"] if rate == features[0].sample_rate else 0.0
             for feature in features:
                 if feature.sample_rate != rate:
@@ -170,7 +180,7 @@ def _extract_shard(
         except OSError as error:
             fault = error.strerror or error
             raise BenchError(f"cannot write features to {root} ({fault}); free space or set CRNN_BENCH_CACHE") from None
-    return len(tracks), seconds_done
+    return len(tracks), seconds_done, faults
 
 
 def _examine(dataset: Dataset, track: pd.Series, rate: int) -> tuple[NDArray[np.float32] | None, dict[str, Any]]:
@@ -186,10 +196,6 @@ def _examine(dataset: Dataset, track: pd.Series, rate: int) -> tuple[NDArray[np.
         samples = dataset.read(track, rate)
     except UnusableAudioError as error:
         return None, {**finding, "reason": str(error)}
-    except FileNotFoundError:
-        return None, {**finding, "reason": "no such file"}
-    except PermissionError:
-        return None, {**finding, "reason": "no permission to read it"}
     content = hashlib.blake2b(np.ascontiguousarray(samples).data, digest_size=16).hexdigest()
     return samples, {**finding, "seconds": len(samples) / rate, "content": content}
 
@@ -199,9 +205,15 @@ def _to_disk(file: BinaryIO) -> None:
     os.fsync(file.fileno())
 
 
-@lru_cache(maxsize=4096)  # a shard and its index never change once they are there
-def _read_index(path: Path) -> pd.DataFrame:
-    return pd.read_parquet(path)
+@lru_cache(maxsize=65536)  # a shard and its index never change once they are there
+def _read_index(path: Path) -> tuple[pd.DataFrame, tuple[int, ...]]:
+    """An index and its array's shape; `ValueError` where the array is cut. Holds no file open: shards may be many."""
+    with path.with_suffix(".npy").open("rb") as file:
+        np.lib.format.read_magic(file)
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+        if file.tell() + math.prod(shape) * dtype.itemsize != os.fstat(file.fileno()).st_size:
+            raise ValueError(f"{path}: its array is cut")
+    return pd.read_parquet(path), shape
 
 
 @lru_cache(maxsize=4096)

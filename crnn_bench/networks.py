@@ -17,6 +17,7 @@ from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from torch import Tensor, nn
 
 from crnn_bench.cells import Trainer
+from crnn_bench.errors import BenchError
 from crnn_bench.models import Network
 from crnn_bench.numerics import Numerics, numerics_of
 from crnn_bench.plugins import Choice
@@ -133,6 +134,22 @@ def build(model: Choice, slices: Slices, n_classes: int, seed: int) -> Network:
     torch.manual_seed(derive(seed, "init"))
     network: Network = model.build(n_bins=slices.n_bins, n_frames=int(slices.length[0]), n_classes=n_classes)
     return network
+
+
+def check(model: Choice, slices: Slices, n_classes: int) -> None:
+    """Builds a network and lets it hear a slice, so that what cannot work is refused before anything is trained.
+
+    Raises:
+        BenchError: its arguments, the slices' shape, or its answer's shape do not fit.
+    """
+    try:
+        network = build(model, slices, n_classes, 0).eval()
+        with torch.no_grad():
+            answer = tuple(network(torch.zeros(1, slices.n_bins, int(slices.length[0]))).shape)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise BenchError(f"{model.label} does not work with its arguments: {' '.join(str(error).split())}") from error
+    if answer != (1, n_classes):
+        raise BenchError(f"{model.label} answers a slice with the shape {answer}, expected {(1, n_classes)}")
 
 
 def fit(

@@ -3,7 +3,6 @@
 import json
 import platform
 import time
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import Any, Literal, TypeVar
 
 import torch
 from torch import nn
+
+from crnn_bench.whole import replacing
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -70,10 +71,8 @@ def numerics_of(precision: str, build: Callable[[], nn.Module], shape: tuple[int
             rates = {name: _steps_per_second(build(), shape, numerics) for name, numerics in candidates.items()}
         fastest = max(rates, key=lambda name: rates[name])
         known[key] = fastest if rates[fastest] > WORTH * rates[PLAIN.name] else PLAIN.name
-        cache.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
-        temporary.write_text(json.dumps(known, indent=1))
-        temporary.replace(path)
+        with replacing(path) as part:
+            part.write_text(json.dumps(known, indent=1))
     return candidates[known[key]]
 
 
@@ -107,6 +106,8 @@ def _steps_per_second(network: nn.Module, shape: tuple[int, int, int], numerics:
 def _seconds(function: Callable[[], Any]) -> float:
     started = time.perf_counter()
     function()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
     return time.perf_counter() - started
 
 

@@ -5,6 +5,7 @@ import importlib
 import inspect
 import json
 import pkgutil
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -42,15 +43,17 @@ def find(name: str, *families: type) -> type:
     short = options(*families)
     if name in short:
         return short[name]
-    if "." not in name:
-        raise BenchError(unknown(name, sorted(short)))
     module_name, _, class_name = name.rpartition(".")
+    if not module_name.strip("."):
+        raise BenchError(unknown(name, sorted(short)))
     try:
         found = getattr(importlib.import_module(module_name), class_name)
     except (ImportError, AttributeError) as error:
         raise BenchError(f"cannot import {name!r} ({error}); is its folder on PYTHONPATH?") from None
     if not (inspect.isclass(found) and issubclass(found, families)):
         raise BenchError(f"{name} is no {' or '.join(family.__name__ for family in families)}")
+    if inspect.isabstract(found) or found in families:
+        raise BenchError(f"{name} is abstract; give one of {', '.join(sorted(short))}, or a subclass of your own")
     return found
 
 
@@ -76,8 +79,7 @@ class Choice:
     @classmethod
     def of(cls, built: object) -> "Choice":
         """The choice that an object was built from; its constructor stores each argument under its own name."""
-        names = list(inspect.signature(type(built)).parameters)
-        return cls(type(built), {name: getattr(built, name) for name in names})
+        return cls(type(built), {name: getattr(built, name) for name in parameters(type(built))})
 
     def build(self, **by_data: Any) -> Any:
         """Builds the object; `by_data` are arguments that only the data can give (numbers of classes, bins …)."""
@@ -89,11 +91,23 @@ class Choice:
 
     @property
     def label(self) -> str:
-        """The class's short name, as it stands in tables."""
-        return self.cls.__name__
+        """The class as it stands in tables: by its short name, one's own by its full path, lest two be mixed up."""
+        return self.cls.__name__ if _is_ours(self.cls) else class_path(self.cls)
+
+    @property
+    def code(self) -> list[str]:
+        """Hashes of the files of classes that are not the package's own, since they may change under one name."""
+        classes = [self.cls, *(value for value in self.arguments.values() if inspect.isclass(value))]
+        modules = [sys.modules[cls.__module__] for cls in classes if not _is_ours(cls)]
+        return [digest(inspect.getsource(module)) for module in modules]
 
     def __hash__(self) -> int:
         return hash(digest(self.describe()))
+
+
+def parameters(cls: type) -> Mapping[str, inspect.Parameter]:
+    """A constructor's parameters, annotations evaluated: they are the schema of the class's YAML."""
+    return inspect.signature(cls, eval_str=True).parameters
 
 
 def refuse_below(built: object, **least: float) -> None:
@@ -122,6 +136,10 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
+
+
+def _is_ours(cls: type) -> bool:
+    return cls.__module__.split(".")[0] == __name__.split(".")[0]
 
 
 def _modules(package: ModuleType) -> list[ModuleType]:

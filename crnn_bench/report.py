@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,23 @@ from rich.table import Table
 
 from crnn_bench import evaluation, results, tables
 from crnn_bench.aggregations.sure_vote import SureVote
+from crnn_bench.cells import Experiment
 from crnn_bench.errors import BenchError
 from crnn_bench.results import Result
+from crnn_bench.whole import replacing
 
 
-def begin(out: Path, name: str, cells: Sequence[str], yaml: str) -> None:
-    """Notes which cells the folder's tables are about."""
-    content = json.dumps({"name": name, "cells": list(cells), "yaml": yaml}, indent=1)
-    _write_text(out / "experiment.json", content)
+def begin(out: Path, work: Experiment, cells: Sequence[str], rejected: Mapping[str, str]) -> None:
+    """Notes which cells the folder's tables are about.
+
+    Args:
+        out: the folder.
+        work: the experiment.
+        cells: their names.
+        rejected: tracks that some cell leaves out, and why.
+    """
+    content = {"name": work.name, "cells": list(cells), "yaml": work.text, "set": list(work.overrides)}
+    _write_text(out / "experiment.json", json.dumps({**content, "rejected": dict(rejected)}, indent=1))
 
 
 def stored(out: Path) -> list[Result]:
@@ -131,14 +140,11 @@ def _noted(out: Path) -> dict[str, Any]:
 
 
 def _save(figure: Any, path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    figure.savefig(temporary, dpi=110, format="png")
-    temporary.replace(path)
+    with replacing(path) as part:
+        figure.savefig(part, dpi=110, format="png")
     return path
 
 
 def _write_text(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(text)
-    temporary.replace(path)
+    with replacing(path) as part:
+        part.write_text(text, encoding="utf-8")

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from crnn_bench.errors import BenchError
 from crnn_bench.records import Predictions
+from crnn_bench.whole import replacing
 
 RECORD = b"crnn_bench"
 
@@ -74,11 +75,6 @@ def load(out: Path, name: str) -> Result:
 
 
 def _write(table: pa.Table, path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        pq.write_table(table, temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as part:
+        pq.write_table(table, part)
     return path

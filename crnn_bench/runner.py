@@ -2,10 +2,9 @@
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from rich.console import Console
@@ -21,7 +20,8 @@ from crnn_bench import experiment, feature_store, provenance, report, tables, tr
 from crnn_bench.cells import Cell, Experiment
 from crnn_bench.errors import BenchError
 from crnn_bench.experiment import Plan
-from crnn_bench.plugins import Choice
+from crnn_bench.feature_store import Faults
+from crnn_bench.plugins import Choice, digest
 from crnn_bench.results import predictions_path
 
 console = Console(highlight=False)
@@ -56,21 +56,23 @@ def prepare(work: Experiment, listed: Mapping[Choice, pd.DataFrame], workers: in
         features = [choice.build() for choice in dict.fromkeys(c.features for c in work.cells if c.dataset == chosen)]
         names = " and ".join(type(feature).__name__ for feature in features)
         todo = feature_store.missing(root, tracks, features)
+        faults: Faults = {}
         if todo:
             steps = feature_store.extract(dataset, tracks, features, root, workers or os.cpu_count() or 1)
-            seconds = _follow(dataset.name, len(todo), steps)
+            seconds, faults = _follow(dataset.name, len(todo), steps)
             rate = len(todo) / seconds
             speed[chosen] = {"extract_seconds": seconds, "extract_tracks_per_second": rate}
             say(f"{dataset.name}: {names} of {len(todo)} tracks extracted in {seconds:.1f} s, {rate:.1f} tracks/s")
         else:
             say(f"{dataset.name}: {names} of {tracks['track_id'].nunique()} tracks are stored")
         found = feature_store.FeatureStore(root, features[0]).lookup(tracks)
-        _tell_rejected(dict(found.loc[found["reason"] != "", ["track_id", "reason"]].to_numpy().tolist()))
+        stored = found.loc[found["reason"] != "", ["track_id", "reason"]].to_numpy().tolist()
+        _tell_rejected(faults | dict(stored))
     return Prepared(listed, speed, root)
 
 
-def _follow(title: str, total: int, steps: Any) -> float:
-    """Shows extraction's progress: rate, and an estimate of what is left."""
+def _follow(title: str, total: int, steps: Iterable[tuple[int, float, Faults]]) -> tuple[float, Faults]:
+    """Shows extraction's progress, rate and what is left; returns its seconds and what could not be opened."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=10),
@@ -82,22 +84,39 @@ def _follow(title: str, total: int, steps: Any) -> float:
     )
     started = time.perf_counter()
     audio_seconds = 0.0
+    faults: Faults = {}
     with Progress(*columns, console=console) as progress:
         task = progress.add_task(title, total=total, rate=0.0, realtime=0.0)
-        for tracks, seconds in steps:
+        for tracks, seconds, found in steps:
+            faults |= found
             audio_seconds += seconds
             elapsed = time.perf_counter() - started
             done = progress.tasks[0].completed + tracks
             progress.update(task, advance=tracks, rate=done / elapsed, realtime=audio_seconds / elapsed)
-    return time.perf_counter() - started
+    return time.perf_counter() - started, faults
 
 
 def plan(work: Experiment, prepared: Prepared) -> list[Plan]:
     """Plans every cell, so that what cannot run is refused before anything is trained."""
     plans = [experiment.plan(cell, prepared.listings[cell.dataset], prepared.root) for cell in work.cells]
-    short = [planned.catalogue.left_out_here for planned in plans]
-    _tell_rejected({track: reason for one in short for track, reason in one.items()})
+    _tell_rejected({track: why for planned in plans for track, why in planned.catalogue.left_out_here.items()})
+    _prove_folds(plans)
+    unused = {planned.cell.split.label: planned.unused for planned in plans if planned.unused}
+    for strategy, tracks in unused.items():
+        say(f"{strategy} uses {len(tracks)} tracks in no part, e.g. {tracks[0]}")
     return plans
+
+
+def _prove_folds(plans: Sequence[Plan]) -> None:
+    """Folds are pooled into one score, so none may test what another one tests."""
+    tested: dict[tuple[str, str], str] = {}
+    for planned in plans:
+        cell = planned.cell.describe()
+        fold = cell["split"]["init_args"].pop("fold", None)
+        key = digest(cell)
+        for track in planned.split.test if fold is not None else ():
+            if tested.setdefault((key, track), planned.identity) != planned.identity:
+                raise BenchError(f"{planned.cell.split.label}: {track} is tested by more than one fold")
 
 
 def write_splits(work: Experiment, csv: Path) -> None:
@@ -153,32 +172,40 @@ def run(work: Experiment, out: Path, uri: str | None, rerun: bool) -> None:
     prepared = prepare(work, listed)
     plans = plan(work, prepared)
     failures: list[str] = []
-    report.begin(out, work.name, [planned.name for planned in plans], work.text)
+    rejected = {row.track_id: row.reason for planned in plans for row in planned.catalogue.rejected.itertuples()}
+    report.begin(out, work, [planned.name for planned in plans], rejected)
     with tracker.parent(f"{work.name}: {len(plans)} cells", _tags(plans)) as parent:
-        for number, planned in enumerate(plans, 1):
-            heading = f"[{number}/{len(plans)}] {title(planned.cell)}"
-            known = None if rerun else tracker.finished(planned.identity)
-            if not known:
+        try:
+            for number, planned in enumerate(plans, 1):
+                heading = f"[{number}/{len(plans)}] {title(planned.cell)}"
+                if not rerun and _is_finished(planned, tracker, out):
+                    say(f"{heading}: finished before")
+                    continue
                 try:
                     _run_cell(planned, heading, work, out, tracker, prepared.speed.get(planned.cell.dataset, {}))
                 except BenchError as error:
                     say(f"    failed: {error}")
                     failures.append(f"{title(planned.cell)}: {error}")
-            else:
-                say(f"{heading}: finished before")
-                if not predictions_path(out, planned.name).is_file():
-                    tracker.fetch(known, ("embeddings", "figures", "splits", "predictions"), out)
-        parent.log_metrics(
-            {"cells": len(plans), "failed_cells": len(failures), "seconds": time.perf_counter() - started}
-        )
-        if len(failures) < len(plans):
-            parent.log_files(*report.write(out))
+        finally:  # whatever ended the loop, what is finished gets its tables
+            if any(predictions_path(out, planned.name).is_file() for planned in plans):
+                parent.log_files(*report.write(out))
+                parent.log_metrics(tables.aggregates(report.stored(out)))
+            seconds = time.perf_counter() - started
+            parent.log_metrics({"cells": len(plans), "failed_cells": len(failures), "seconds": seconds})
     fault = f"{len(failures)} of {len(plans)} cells failed: {failures[0]}" if failures else ""
     if len(failures) == len(plans):
         raise BenchError(fault)
     _tell_results(out, uri, f"{len(plans)} cells in {time.perf_counter() - started:.0f} s")
     if failures:
         raise BenchError(fault)
+
+
+def _is_finished(planned: Plan, tracker: tracking.Tracker, out: Path) -> bool:
+    """Whether a run finished the cell and its files are here, or could be fetched."""
+    known = tracker.finished(planned.identity)
+    if known and not predictions_path(out, planned.name).is_file():
+        tracker.fetch(known, ("embeddings", "figures", "splits", "predictions"), out)
+    return known is not None and predictions_path(out, planned.name).is_file()
 
 
 def _tell_results(out: Path, uri: str, cost: str) -> None:

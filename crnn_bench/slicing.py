@@ -20,6 +20,13 @@ def slice_frames(clip_seconds: float, frames_per_second: float) -> int:
     return math.ceil(clip_seconds * frames_per_second - 1e-6)
 
 
+def least_frames(clip_seconds: float | None, frames_per_second: float, rule: Literal["full", "legacy"]) -> int:
+    """Frames of the shortest song that gives a slice."""
+    if clip_seconds is None:
+        return 1
+    return slice_frames(clip_seconds, frames_per_second) * (2 if rule == "legacy" else 1)
+
+
 def cut(
     tracks: pd.DataFrame,
     arrays: Sequence[NDArray[np.float16]],

@@ -1,6 +1,7 @@
 """Stored cells → the tables of an experiment: a row a cell, and the paper's mean and best over seeds."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -37,20 +38,36 @@ class Group:
     """Cells that differ in seeds and folds alone, at one clip length.
 
     Attributes:
+        key: equal for the clip lengths of one row.
         words: what tells the group apart: `dataset, split, model` and whatever else the grid varies.
         clip: heading of its column, e.g. `3 s`.
         runs: by seed, the cells of all folds.
     """
 
+    key: str
     words: dict[str, str]
     clip: str
     runs: dict[tuple[int, ...], list[Result]]
 
+    @property
+    def folds(self) -> int:
+        """Cells that are pooled for each seed: the most that a seed has."""
+        return max(map(len, self.runs.values()))
+
+    @property
+    def folds_in_words(self) -> str:
+        """`5`, or `4 of 5` where one is not finished or not asked for."""
+        whole = next(iter(self.runs.values()))[0].record["n_folds"]
+        return str(self.folds) if self.folds == whole else f"{self.folds} of {whole}"
+
     @cached_property
     def scores(self) -> pd.DataFrame:
-        """Weighted F1, one row a seed, columns slice and song; folds are pooled before they are scored."""
+        """Weighted F1, one row a seed, columns slice and song; folds are pooled before they are scored.
+
+        Seeds that lack a fold which others have are not comparable, and stay out.
+        """
         rows = []
-        for cells in self.runs.values():
+        for cells in [cells for cells in self.runs.values() if len(cells) == self.folds]:
             pooled = Predictions.joined([cell.predictions.of("test") for cell in cells])
             found = evaluation.scores(pooled, hears_slices(cells[0]))
             rows.append({level: found.get(f"{level}/f1", np.nan) for level in LEVELS})
@@ -96,12 +113,12 @@ def groups(cells: Sequence[Result]) -> list[Group]:
     found: dict[tuple[str, str], Group] = {}
     for cell in cells:
         parameters = cell.record["parameters"]
-        clip = "songs" if parameters["clip_seconds"] is None else f"{parameters['clip_seconds']:.3g} s"
+        clip = "songs" if parameters["clip_seconds"] is None else f"{parameters['clip_seconds']:g} s"
         words = {"dataset": cell.record["dataset"], "split": parameters["split"], "model": parameters["model"]}
         words |= {_column(name): _short(parameters[name]) for name in varied if name in parameters}
         fixed = {name: value for name, value in parameters.items() if name not in PER_CELL}
-        key = (json.dumps([cell.record["dataset"], fixed], sort_keys=True), clip)
-        group = found.setdefault(key, Group(words, clip, {}))
+        key = json.dumps([cell.record["dataset"], fixed], sort_keys=True)
+        group = found.setdefault((key, clip), Group(key, words, clip, {}))
         group.runs.setdefault(tuple(parameters[seed] for seed in SEEDS), []).append(cell)
     return list(found.values())
 
@@ -114,10 +131,9 @@ def summary(cells: Sequence[Result]) -> pd.DataFrame:
             values = group.scores[level].dropna()
             if values.empty:
                 continue
-            folds = len(next(iter(group.runs.values())))
             row = rows.setdefault(
-                f"{level}{sorted(group.words.items())}",
-                {**group.words, "level": level, "seeds": len(values), "pooled_folds": folds},
+                level + group.key,
+                {**group.words, "level": level, "seeds": len(values), "pooled_folds": group.folds_in_words},
             )
             row[f"{group.clip} mean"] = values.mean()
             row[f"{group.clip} best"] = values.max()
@@ -142,7 +158,22 @@ def _mean_best(mean: float, best: float) -> str:
     return "–" if np.isnan(mean) else f"{mean:.3f} ({best:.3f})"
 
 
+def aggregates(cells: Sequence[Result]) -> dict[str, float]:
+    """Mean, best and deviation of weighted F1 by a name that MLflow takes: `SongSplit CRNN 3 s/song/f1 mean`."""
+    found: dict[str, float] = {}
+    for group in groups(cells):
+        name = re.sub(r"[^\w\-. ]", "_", " ".join([*list(group.words.values())[1:], group.clip]))
+        for level in LEVELS:
+            values = group.scores[level].dropna()
+            if len(values):
+                found |= {f"{name}/{level}/f1 mean": values.mean(), f"{name}/{level}/f1 best": values.max()}
+            if len(values) > 1:
+                found[f"{name}/{level}/f1 std"] = values.std(ddof=1)
+    return found
+
+
 def bars(cells: Sequence[Result]) -> pd.DataFrame:
+    """The same for a bar chart: `group` (text), `level`, `mean`, `std`."""
     rows = []
     for group in groups(cells):
         text = ", ".join([*list(group.words.values())[1:], group.clip])
@@ -160,7 +191,7 @@ def _varied(parameters: Sequence[dict[str, Any]]) -> list[str]:
         mine = [some for some in parameters if some["model"] == model]
         for name in dict.fromkeys(name for some in mine for name in some):
             values = {json.dumps(some[name]) for some in mine if name in some}
-            if len(values) > 1 and name not in (*PER_CELL, "split", "min_seconds"):
+            if len(values) > 1 and name not in (*PER_CELL, "split"):
                 names[name] = None
     return list(names)
 

@@ -91,11 +91,11 @@ class Run:
 
     def log_parameters(self, parameters: Mapping[str, Any]) -> None:
         """All parameters at once."""
-        mlflow.log_params({name: str(value) for name, value in parameters.items()})
+        mlflow.log_params({name: str(value) for name, value in parameters.items()}, run_id=self.run_id)
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Numbers in one batch; `step` is an epoch."""
-        mlflow.log_metrics({name: float(value) for name, value in metrics.items()}, step=step)
+        mlflow.log_metrics({name: float(value) for name, value in metrics.items()}, step=step, run_id=self.run_id)
 
     def log_dataset(self, name: str, digest: str, source: str) -> None:
         """Which tracks the run used, by name and digest."""
@@ -108,11 +108,11 @@ class Run:
     def log_files(self, *paths: Path, folder: str | None = None) -> None:
         """Files as artifacts, in a folder of the run."""
         for path in paths:
-            mlflow.log_artifact(str(path), folder)
+            mlflow.log_artifact(str(path), folder, run_id=self.run_id)
 
     def log_json(self, content: Any, name: str) -> None:
         """Plain data as a JSON artifact."""
-        mlflow.log_dict(content, name)
+        mlflow.log_dict(content, name, run_id=self.run_id)
 
     def log_network(self, network: Any, shape: tuple[int, int], n_classes: int, about: dict[str, Any]) -> None:
         """A PyTorch network with its signature: slices (batch, bins, frames) to logits; no pickle (PyTorch's `pt2`).

@@ -209,7 +209,7 @@ def test_a_file_that_is_gone_or_spoilt_after_the_listing_is_left_out(
     assert cli.main(["split", yaml, "--strategy", "AlbumSplit", "--csv", "x.csv"]) == 0
     (reason,) = left_out(capsys.readouterr().out).items()
     assert reason[0] == "Birch/Birch 1/song 1.wav"
-    assert reason[1].startswith("no such file" if fate == "removed" else "cannot be decoded")
+    assert reason[1].startswith("cannot be opened (No such file" if fate == "removed" else "cannot be decoded")
 
 
 # Manifests
@@ -239,7 +239,7 @@ def test_duplicates_and_missing_files_of_a_manifest_are_left_out(
     assert left_out(capsys.readouterr().out) == {
         "music/Alder/Alder 0/song 0.wav": "listed more than once; kept once",
         "music/Birch/Birch 2/song 0.wav": "listed more than once; kept once",
-        "music/gone.wav": "no such file",
+        "music/gone.wav": "cannot be opened (No such file or directory)",
     }
     (row,) = pd.read_csv(store / "results.csv").to_dict("records")
     assert row["n_rejected"] == 3

@@ -184,7 +184,7 @@ def test_a_class_of_ones_own_goes_by_its_full_path(path: Path, monkeypatch: pyte
     )
     monkeypatch.syspath_prepend(path.parent)
     work = load(path, "model: one_of_mine.Louder\ngrid: {model.gain: [1.5, 3]}\n")
-    assert column(work, "model", "model.gain") == [("Louder", 1.5), ("Louder", 3.0)]
+    assert column(work, "model", "model.gain") == [("one_of_mine.Louder", 1.5), ("one_of_mine.Louder", 3.0)]
     wrong = fault(path, HEAD + "model: {class_path: one_of_mine.Louder, init_args: {gian: 2}}\n")
     assert f"{path}, line 3" in wrong
     assert "did you mean 'gain'" in wrong
@@ -370,7 +370,7 @@ def test_an_alias_that_refers_to_itself_is_refused(path: Path) -> None:
     [
         ("clip_seconds: '3'\n", "expected float, got '3'"),
         ("clip_seconds: .inf\n", "must be above 0, got inf"),
-        ("min_seconds: -1\n", "min_seconds: must be at least 0, got -1"),
+        ("min_seconds: -1\n", "min_seconds: must be at least 3, a slice, got -1"),
         ("split: {class_path: SongSplit, init_args: {test: 1.0}}\n", "SongSplit: test must lie between 0 and 1, got 1"),
         ("split: {class_path: SongSplit, init_args: {validation: 0}}\n", "validation must lie between 0 and 1"),
         ("features: {class_path: LogMel, init_args: {n_mels: 0}}\n", "LogMel: n_mels must be at least 1, got 0"),

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from crnn_bench import catalogue
-from crnn_bench.datasets.artist20 import N_TRACKS, Artist20
+from crnn_bench.datasets.artist20 import ARTISTS, N_TRACKS, Artist20
 from crnn_bench.datasets.folder import Folder
 from crnn_bench.datasets.manifest import Manifest
 from crnn_bench.errors import BenchError
@@ -51,9 +51,21 @@ def test_a_folder_without_albums(tmp_path: Path) -> None:
     assert set(table["label"]) == {"A", "B"}
 
 
-def test_a_disc_of_an_album_is_told_apart(tmp_path: Path) -> None:
+def test_the_discs_of_an_album_are_one_production(tmp_path: Path) -> None:
     table = Folder(str(touch(tmp_path, "A/album/disc 1/one.mp3", "A/album/disc 2/one.mp3"))).tracks()
-    assert sorted(table["album"]) == ["album/disc 1", "album/disc 2"]
+    assert sorted(table["album"]) == ["album", "album"]
+    assert table["track_id"].is_unique
+
+
+def test_links_are_followed_once(tmp_path: Path) -> None:
+    touch(tmp_path / "elsewhere", "album/one.mp3")
+    root = touch(tmp_path / "music", "B/two.mp3")
+    (root / "A").symlink_to(tmp_path / "elsewhere")
+    (root / "A" / "album" / "again").symlink_to(root)
+    (root / "B" / "gone.mp3").symlink_to(tmp_path / "nowhere.mp3")
+    table = Folder(str(root)).tracks()
+    assert sorted(table["track_id"]) == ["A/album/one.mp3", "B/gone.mp3", "B/two.mp3"]
+    assert row(table, "B/gone.mp3")["fingerprint"] == "missing"
 
 
 def test_a_folder_takes_audio_alone(tmp_path: Path) -> None:
@@ -132,7 +144,7 @@ def test_reading_mixes_to_mono_and_resamples(tmp_path: Path) -> None:
 @pytest.fixture
 def artist20(tmp_path: Path) -> Path:
     """20 artists × 6 albums, 1,413 files, none with any music in it."""
-    albums = [f"artist_{artist:02d}/album {album}" for artist in range(20) for album in range(6)]
+    albums = [f"{artist}/album {album}" for artist in ARTISTS for album in range(6)]
     return touch(tmp_path, *(f"{albums[song % 120]}/{song:04d}.mp3" for song in range(N_TRACKS)))
 
 
@@ -150,33 +162,33 @@ def remove(folder: Path) -> None:
 
 
 def test_artist20_says_which_album_is_missing(artist20: Path) -> None:
-    remove(artist20 / "artist_03" / "album 2")
-    remove(artist20 / "artist_11" / "album 0")
-    remove(artist20 / "artist_11" / "album 5")
+    remove(artist20 / "cure" / "album 2")
+    remove(artist20 / "metallica" / "album 0")
+    remove(artist20 / "metallica" / "album 5")
     with pytest.raises(BenchError) as caught:
         Artist20(str(artist20)).tracks()
     message = str(caught.value)
     assert str(artist20) in message
-    assert "artist_03 has 5 of 6 albums" in message
-    assert "artist_11 has 4 of 6 albums" in message
-    assert "artist_04" not in message
+    assert "cure has 5 of 6 albums" in message
+    assert "metallica has 4 of 6 albums" in message
+    assert "queen" not in message
     assert "use Folder" in message
 
 
-def test_artist20_says_which_artists_there_are(artist20: Path) -> None:
-    remove(artist20 / "artist_07")
+def test_artist20_says_which_artist_is_missing(artist20: Path) -> None:
+    remove(artist20 / "queen")
+    touch(artist20, "abba/album/song.mp3")
     with pytest.raises(BenchError) as caught:
         Artist20(str(artist20)).tracks()
-    assert "19 of 20 artists" in str(caught.value)
-    assert "artist_06" in str(caught.value)
-    assert "artist_07" not in str(caught.value)
+    assert "queen is missing; abba is none of it; abba has 1 of 6 albums" in str(caught.value)
+    assert "prince" not in str(caught.value)
 
 
 def test_artist20_counts_its_tracks(artist20: Path) -> None:
-    (artist20 / "artist_00" / "album 0" / "0000.mp3").unlink()
+    (artist20 / "aerosmith" / "album 0" / "0000.mp3").unlink()
     with pytest.raises(BenchError, match="1412 of 1413 tracks"):
         Artist20(str(artist20)).tracks()
-    touch(artist20, "artist_00/album 0/0000.mp3", "artist_00/album 0/more.mp3")
+    touch(artist20, "aerosmith/album 0/0000.mp3", "aerosmith/album 0/more.mp3")
     with pytest.raises(BenchError, match="1414 of 1413 tracks"):
         Artist20(str(artist20)).tracks()
 

@@ -1,11 +1,14 @@
 """From whole songs to scores in MLflow, and what may never change them."""
 
 import contextlib
+import importlib
 import io
 import json
+import linecache
 import shutil
 import signal
 import subprocess
+import sys
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +24,7 @@ from sklearn.metrics import accuracy_score, f1_score
 
 from crnn_bench import cli, config, experiment, results, runner, tracking
 from crnn_bench.datasets.folder import Folder
+from crnn_bench.errors import BenchError
 from crnn_bench.plugins import Choice
 from crnn_bench.records import PARTS, Predictions
 from crnn_bench.splits import file_split
@@ -378,12 +382,77 @@ def test_a_cells_identity_changes_with_whatever_changes_its_predictions(tiny: Pa
         "model=MfccSVM",
         "split=SongSplit",
     )
-    found = [plans(tiny)[0].identity]
+    found = [plans(tiny, "min_seconds=2")[0].identity]
     for change in changes:
         overrides = ["grid=null", change] if change.startswith("model=") else [change]
-        found.append(plans(tiny, *overrides)[0].identity)
+        found.append(plans(tiny, "min_seconds=2", *overrides)[0].identity)
     assert len(set(found)) == len(found)
-    assert plans(tiny)[0].identity == found[0]
+    assert plans(tiny, "min_seconds=2")[0].identity == found[0]
+
+
+def test_a_cells_identity_changes_with_what_a_frozen_split_holds(tiny: Path, tmp_path: Path) -> None:
+    """A file of the same name may be written anew with another seed."""
+    (planned,) = plans(tiny)
+    frozen, found = tmp_path / "frozen.csv", []
+    for seed in (0, 1, 0):
+        experiment.write_split(plans(tiny, f"split_seed={seed}")[0], frozen)
+        found.append(plans(tiny, f"split={{class_path: FileSplit, init_args: {{path: {frozen}}}}}")[0].identity)
+    assert found[0] == found[2] != found[1]
+    assert planned.identity not in found
+
+
+def test_a_cells_identity_changes_with_ones_own_code(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    found = []
+    for width in (16, 32):
+        (tmp_path / "of_my_own.py").write_text(
+            "from crnn_bench.models.crnn import CRNN\n\n\nclass Mine(CRNN):\n"
+            f"    def __init__(self, n_bins, n_frames, n_classes):\n"
+            f"        super().__init__(n_bins, n_frames, n_classes, (4, 4), ((8, 4), (16, 4)), gru_width={width})\n"
+        )
+        sys.modules.pop("of_my_own", None)
+        importlib.invalidate_caches()
+        linecache.clearcache()
+        found.append(plans(tiny, "grid=null", "model=of_my_own.Mine")[0].identity)
+    assert found[0] != found[1]
+
+
+def test_a_network_that_does_not_fit_is_refused_before_anything_is_trained(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "misfits.py").write_text(
+        "import torch\nfrom torch import nn\nfrom crnn_bench.models import Network\n\n\nclass Wrong(Network):\n"
+        "    def __init__(self, n_bins, n_frames, n_classes, width: int = 3):\n        super().__init__()\n"
+        "        self.head = nn.Linear(3, n_classes + (width == 4))\n        self.width = width\n\n"
+        "    def embed(self, x):\n        return torch.zeros(len(x), min(self.width, 3) if self.width != 2 else 2)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    for width, said in ((2, "misfits.Wrong does not work with its arguments: mat1"), (4, r"shape \(1, 5\), expected")):
+        with pytest.raises(BenchError, match=said):
+            plans(tiny, "grid=null", f"model={{class_path: misfits.Wrong, init_args: {{width: {width}}}}}")
+    with pytest.raises(BenchError, match=r"CRNN does not work with its arguments: .*dropout"):
+        plans(tiny, "grid=null", "model={class_path: CRNN, init_args: {dropout: 2.0}}")
+
+
+def test_folds_that_test_a_song_twice_are_refused(tiny: Path, tmp_path: Path) -> None:
+    for fold in range(2):
+        experiment.write_split(plans(tiny)[0], tmp_path / f"fold_{fold}.csv")
+    split = f"{{class_path: FileSplit, init_args: {{path: '{tmp_path}/fold_{{fold}}.csv', k: 2}}}}"
+    with pytest.raises(BenchError, match=r"FileSplit: Alder/.* is tested by more than one fold"):
+        plans(tiny, f"split={split}")
+
+
+def test_songs_that_a_frozen_split_does_not_use_are_told(
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (planned,) = plans(tiny)
+    kept = planned.split.table[planned.split.table["track_id"] != planned.split.train[0]]
+    file_split.write(tmp_path / "part.csv", kept, [])
+    (fewer,) = plans(tiny, f"split={{class_path: FileSplit, init_args: {{path: {tmp_path / 'part.csv'}}}}}")
+    assert fewer.unused == [planned.split.train[0]]
+    assert f"FileSplit uses 1 tracks in no part, e.g. {planned.split.train[0]}" in capsys.readouterr().out
 
 
 def test_a_cells_identity_changes_with_the_audio(music: Path, tmp_path: Path) -> None:
@@ -462,7 +531,11 @@ def children(out: Path, name: str) -> list[tuple[str, str]]:
     found = client.get_experiment_by_name(name)
     assert found is not None
     runs = client.search_runs([found.experiment_id], order_by=["attributes.start_time ASC"])
-    return [(run.data.tags["model"], run.info.status) for run in runs if "mlflow.parentRunId" in run.data.tags]
+    return [
+        (run.data.tags["model"].rpartition(".")[2], run.info.status)
+        for run in runs
+        if "mlflow.parentRunId" in run.data.tags
+    ]
 
 
 def test_a_failed_cell_is_recorded_and_run_again_the_finished_ones_are_not(
@@ -479,7 +552,7 @@ def test_a_failed_cell_is_recorded_and_run_again_the_finished_ones_are_not(
     printed = capsys.readouterr().out
     assert printed.count("finished before") == 1
     assert children(out, "glass") == [("MfccSVM", "FINISHED"), ("Fragile", "FAILED"), ("Fragile", "FINISHED")]
-    assert list(pd.read_csv(out / "results.csv")["model"]) == ["MfccSVM", "Fragile"]
+    assert list(pd.read_csv(out / "results.csv")["model"]) == ["MfccSVM", "made_of_glass.Fragile"]
 
 
 def test_a_cell_that_cannot_be_fitted_ends_in_one_line_and_a_failed_run(
@@ -488,10 +561,34 @@ def test_a_cell_that_cannot_be_fitted_ends_in_one_line_and_a_failed_run(
     fragile(tmp_path, "made_of_lead", monkeypatch, "BenchError")
     yaml = write_yaml(tmp_path / "lead.yaml", music, "[made_of_lead.Fragile]")
     assert cli.main(["run", str(yaml), "--out", str(out)]) == 2
-    said = "crnn-bench: 1 of 1 cells failed: Fragile, AlbumSplit, 1 s, seed 0: the glass breaks\n"
+    said = "crnn-bench: 1 of 1 cells failed: made_of_lead.Fragile, AlbumSplit, 1 s, seed 0: the glass breaks\n"
     assert capsys.readouterr().err == said
     assert children(out, "lead") == [("Fragile", "FAILED")]
     assert not (out / "predictions").exists()
+
+
+def test_whatever_ends_a_run_the_finished_cells_get_their_tables(
+    tmp_path: Path, music: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fragile(tmp_path, "made_of_clay", monkeypatch)
+    yaml = write_yaml(tmp_path / "clay.yaml", music, "[MfccSVM, made_of_clay.Fragile]")
+    with pytest.raises(RuntimeError, match="the glass breaks"):
+        cli.main(["run", str(yaml), "--out", str(out)])
+    assert list(pd.read_csv(out / "results.csv")["model"]) == ["MfccSVM"]
+
+
+def test_a_finished_cell_whose_files_are_lost_is_run_again(
+    tmp_path: Path, music: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    yaml = write_yaml(tmp_path / "lost.yaml", music, "[MfccSVM]")
+    assert cli.main(["run", str(yaml), "--out", str(out)]) == 0
+    before = pd.read_csv(out / "results.csv")
+    for folder in ("predictions", "artifacts"):
+        shutil.rmtree(out / folder)
+    capsys.readouterr()
+    assert cli.main(["run", str(yaml), "--out", str(out)]) == 0
+    assert "finished before" not in capsys.readouterr().out
+    assert pd.read_csv(out / "results.csv")["f1_slice"].equals(before["f1_slice"])
 
 
 def test_a_cell_that_cannot_be_fitted_does_not_keep_the_others(
@@ -502,7 +599,7 @@ def test_a_cell_that_cannot_be_fitted_does_not_keep_the_others(
     assert cli.main(["run", str(yaml), "--out", str(out)]) == 2
     printed = capsys.readouterr()
     assert "    failed: the glass breaks\n" in printed.out
-    assert printed.err.startswith("crnn-bench: 1 of 2 cells failed: Fragile, ")
+    assert printed.err.startswith("crnn-bench: 1 of 2 cells failed: made_of_tin.Fragile, ")
     assert children(out, "tin") == [("Fragile", "FAILED"), ("MfccSVM", "FINISHED")]
     assert list(pd.read_csv(out / "results.csv")["model"]) == ["MfccSVM"]
 

@@ -120,8 +120,8 @@ def test_progress_counts_every_track_and_second(music: Path, tmp_path: Path) -> 
     dataset = Folder(str(music))
     tracks = catalogue.listing(dataset)
     steps = list(feature_store.extract(dataset, tracks, [FEATURE, Mfcc()], tmp_path, workers=1))
-    assert sum(done for done, _ in steps) == 36
-    assert sum(seconds for _, seconds in steps) == pytest.approx(36 * 4.0)
+    assert sum(done for done, _, _ in steps) == 36
+    assert sum(seconds for _, seconds, _ in steps) == pytest.approx(36 * 4.0)
     assert len(steps) > 4, "progress needs steps"
 
 

@@ -54,7 +54,7 @@ def test_the_svm_tells_the_game_composers_apart(real_music: Path, tmp_path: Path
 @pytest.mark.parametrize("seed", range(3))
 def test_the_piano_can_be_split_both_ways(real_music: Path, seed: int) -> None:
     tracks = catalogue.listing(Folder(str(real_music / "piano-composers")))
-    findings = tracks[["track_id"]].assign(seconds=60.0, content="", reason="")
+    findings = tracks[["track_id"]].assign(seconds=60.0, content="", reason="", n_frames=1900)
     made = catalogue.build(tracks, findings, 3.0)
     for strategy in (SongSplit(), AlbumSplit()):
         tested = splitting.split(made, strategy, seed).test

@@ -59,7 +59,9 @@ class Listed(Dataset):
 
 def catalogue_of(table: pd.DataFrame) -> Catalogue:
     tracks = catalogue.listing(Listed(table))
-    findings = pd.DataFrame({"track_id": tracks["track_id"], "seconds": 200.0, "content": "", "reason": ""})
+    findings = pd.DataFrame(
+        {"track_id": tracks["track_id"], "seconds": 200.0, "content": "", "reason": "", "n_frames": 6251}
+    )
     return catalogue.build(tracks, findings, min_seconds=3.0)
 
 
@@ -371,7 +373,7 @@ def test_a_split_comes_back_from_its_file(tmp_path: Path) -> None:
     for strategy in STRATEGIES:
         made, split = freeze(tmp_path / "new" / "split.csv", strategy, [[3] * 4] * 3)
         text = (tmp_path / "new" / "split.csv").read_text()
-        assert text.startswith("# a comment\n# seed 0\n# checksum: ")
+        assert text.startswith("# a comment\n# seed 0\n# kept together: track_id,track_id\n# checksum: ")
         assert splitting.split(made, FileSplit(str(tmp_path / "new" / "split.csv")), seed=99) == split
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["split.csv"], "no temporary file stays"
 
@@ -472,7 +474,7 @@ def test_folds_in_files(tmp_path: Path) -> None:
         ("track_id\na\n", "no column 'part'"),
         ("song,part\na,train\n", "no column 'artist'"),
         ("artist,part\na,train\n", "no column 'album'"),
-        ("track_id,part\nx/y.mp3,train\n", "none of its 1 rows names a track of this dataset, e.g. 'x/y.mp3'"),
+        ("track_id,part\nx/y.mp3,train\n", "1 of its 1 rows name no usable track of this dataset, e.g. 'x/y.mp3'$"),
         ("", "not a readable CSV"),
         ("# a comment alone\n", "not a readable CSV"),
         ("# checksum: 00\ntrack_id,part\na,train\n", "its rows were changed"),

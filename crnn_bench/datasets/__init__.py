@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from crnn_bench import audio
+from crnn_bench.plugins import digest
 
 
 class Dataset(ABC):
@@ -40,6 +41,8 @@ class Dataset(ABC):
 
 
 def fingerprint(path: Path) -> str:
-    """A file's size and modification time: cheap, and changed by whatever rewrites the file."""
+    """A file's size, modification time and place: cheap, and changed by whatever rewrites or replaces the file."""
+    if not path.is_file():
+        return "missing"
     status = path.stat()
-    return f"{status.st_size}-{status.st_mtime_ns}"
+    return f"{status.st_size}-{status.st_mtime_ns}-{digest(str(path.resolve()), 8)}"

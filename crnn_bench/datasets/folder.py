@@ -1,5 +1,7 @@
 """One's own music, as folders."""
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +13,8 @@ from crnn_bench.errors import BenchError
 
 class Folder(Dataset):
     """`root/artist/album/song.ext`, or `root/artist/song.ext` where there are no albums; the label is the artist.
+
+    Folders below an album's (its discs) belong to the album. Links are followed. Files in `root` itself are left out.
 
     Args:
         root: the folder.
@@ -30,8 +34,7 @@ class Folder(Dataset):
         if not root.is_dir():
             raise BenchError(f"no folder {root}; dataset.root must hold artist/album/song files")
         self._check_artists(root)
-        files = [file for file in root.rglob("*") if file.suffix.lower() in EXTENSIONS and file.is_file()]
-        rows = [row for file in files if (row := self._row(root, file))]
+        rows = [row for file in _audio_files(root) if (row := self._row(root, file))]
         if not rows:
             raise BenchError(f"no audio in {root}: expected artist/album/song with one of {', '.join(EXTENSIONS)}")
         return pd.DataFrame(rows)
@@ -46,7 +49,7 @@ class Folder(Dataset):
             "path": str(file),
             "label": parts[0],
             "artist": parts[0],
-            "album": "/".join(parts[1:-1]),
+            "album": parts[1] if len(parts) > 2 else "",
             "title": file.stem,
             "fingerprint": fingerprint(file),
         }
@@ -56,3 +59,15 @@ class Folder(Dataset):
         for artist in self.artists or ():
             if artist not in there:
                 raise BenchError(f"no artist folder {artist!r} in {root}; there are {', '.join(there) or 'none'}")
+
+
+def _audio_files(root: Path) -> Iterator[Path]:
+    """Every audio file below a folder, linked folders included, each folder once."""
+    seen: set[str] = set()
+    for folder, folders, names in os.walk(root, followlinks=True):
+        place = os.path.realpath(folder)
+        if place in seen:
+            folders.clear()
+            continue
+        seen.add(place)
+        yield from (Path(folder, name) for name in names if name.lower().endswith(EXTENSIONS))

@@ -34,10 +34,10 @@ class Manifest(Dataset):
         except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
             raise BenchError(f"{csv}: not a readable CSV ({error})") from None
         self._check(csv, table)
+        table = table.apply(lambda column: column.str.strip())
         root = Path(self.root).expanduser() if self.root else csv.parent
         paths = [root / name for name in table["path"]]
-        there = [path.is_file() for path in paths]
-        if not any(there):
+        if not any(path.is_file() for path in paths):
             raise BenchError(f"{csv}: none of its {len(table)} files is in {root}, e.g. {paths[0]}")
         optional = {name: table.get(name, "") for name in OPTIONAL}
         track_ids = [Path(os.path.relpath(path, root)).as_posix() for path in paths]  # however it is written, one file
@@ -45,7 +45,7 @@ class Manifest(Dataset):
         rows.insert(2, "label", table["label"])
         rows["artist"] = rows["artist"].where(rows["artist"] != "", rows["label"])
         rows["title"] = rows["title"].where(rows["title"] != "", [path.stem for path in paths])
-        rows["fingerprint"] = [fingerprint(path) if ok else "missing" for path, ok in zip(paths, there, strict=True)]
+        rows["fingerprint"] = [fingerprint(path) for path in paths]
         return rows
 
     def _check(self, csv: Path, table: pd.DataFrame) -> None:

@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 import numpy as np
 from numpy.typing import NDArray
 
+from crnn_bench import audio
 from crnn_bench.plugins import Choice, digest
 
 
@@ -36,6 +37,11 @@ class Feature(ABC):
         return self.sample_rate / self.hop_samples
 
     @property
+    def versions(self) -> list[int]:
+        """Of all code that its numbers come from; a feature made from another one adds the other's."""
+        return [audio.VERSION, self.version]
+
+    @property
     def key(self) -> str:
         """Names the feature's place in the store: changes with the class, its version and any parameter."""
-        return f"{type(self).__name__}-{digest([Choice.of(self).describe(), self.version], 12)}"
+        return f"{type(self).__name__}-{digest([Choice.of(self).describe(), self.versions], 12)}"

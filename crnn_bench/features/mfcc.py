@@ -33,6 +33,10 @@ class Mfcc(Feature):
     def n_bins(self) -> int:
         return self.n_mfcc
 
+    @property
+    def versions(self) -> list[int]:
+        return [*super().versions, LogMel.version]
+
     def compute(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         """(n,) to (1 + n // hop_samples, n_mfcc)."""
         from scipy.fft import dct
