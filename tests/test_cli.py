@@ -216,6 +216,25 @@ def test_run_prints_the_table_and_where_everything_is(seen: Place) -> None:
     assert "left out" not in seen.printed
 
 
+def test_the_page_tells_overrides_and_what_was_left_out(
+    tmp_path: Path, music: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(music, "music")
+    Path("music/Alder/Alder 0/bad.mp3").write_text("words")
+    shutil.copy("music/Birch/Birch 0/song 0.wav", "music/Birch/Birch 1/copy.wav")
+    shutil.copy("music/Cedar/Cedar 0/song 0.wav", "music/Alder/Alder 1/stolen.wav")
+    Path("own.yaml").write_text("name: own\ndataset: {class_path: Folder, init_args: {root: music}}\nmodel: MfccSVM\n")
+    assert cli.main(["run", "own.yaml", "--set", "clip_seconds=2", "--out", "out"]) == 0
+    page = Path("out/report.html").read_text()
+    assert "--set clip_seconds=2" in page
+    assert "Alder/Alder 0/bad.mp3: cannot be decoded" in page
+    assert "Birch/Birch 1/copy.wav: same audio as Birch/Birch 0/song 0.wav; kept once" in page
+    for track in ("Cedar/Cedar 0/song 0.wav", "Alder/Alder 1/stolen.wav"):
+        assert f"{track}: same audio under the labels Alder and Cedar" in page
+    assert pd.read_csv("out/results.csv")["n_rejected"].tolist() == [4]
+
+
 def test_a_second_run_trains_nothing_and_rerun_does(ran: Place, capsys: pytest.CaptureFixture[str]) -> None:
     first, table = runs_of_cells(ran.uri), (ran.out / "results.csv").read_bytes()
     assert len(first) == 2

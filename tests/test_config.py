@@ -190,6 +190,34 @@ def test_a_class_of_ones_own_goes_by_its_full_path(path: Path, monkeypatch: pyte
     assert "did you mean 'gain'" in wrong
 
 
+def test_a_baseline_of_ones_own_may_hear_whole_songs(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (path.parent / "song_hearer.py").write_text(
+        "from __future__ import annotations\nfrom crnn_bench.baselines.mfcc_svm import MfccSVM\n\n\n"
+        "class Whole(MfccSVM):\n    def __init__(self, C: float = 2.0, note=None) -> None:\n"
+        "        super().__init__(C=C, level='song')\n        self.note = note\n"
+    )
+    monkeypatch.syspath_prepend(path.parent)
+    work = load(path, "model: {class_path: song_hearer.Whole, init_args: {C: 1, note: [a, 5]}}\n")
+    assert column(work, "clip_seconds", "model.C", "model.note") == [(None, 1.0, ["a", 5])]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        (".CRNN", "unknown name '.CRNN'"),
+        ("crnn_bench.baselines.Baseline", "is abstract; give one of "),
+        ("crnn_bench.models.Network", "is abstract"),
+    ],
+)
+def test_a_name_that_is_no_class_to_build_is_refused(path: Path, name: str, said: str) -> None:
+    assert said in fault(path, HEAD + f"model: {name}\n")
+
+
+def test_every_grid_counts_for_the_longest_clip(path: Path) -> None:
+    work = load(path, "clip_seconds: 10\ngrid: [{clip_seconds: [1, 3]}, {model: [MfccSVM]}]\n")
+    assert column(work, "clip_seconds", "min_seconds") == [(1.0, 10.0), (3.0, 10.0), (10.0, 10.0)]
+
+
 def test_equal_cells_have_one_hash_and_one_description(path: Path) -> None:
     first, second = (load(path, "model: {class_path: CRNN, init_args: {gru_width: 8}}\n").cells[0] for _ in range(2))
     other = load(path, "model: {class_path: CRNN, init_args: {gru_width: 9}}\n").cells[0]

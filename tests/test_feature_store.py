@@ -1,5 +1,6 @@
 """The feature store: what is written is what was computed, once, whole or not at all."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -13,7 +14,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from crnn_bench import catalogue, feature_store
+from crnn_bench import audio, catalogue, feature_store
 from crnn_bench.datasets.folder import Folder
 from crnn_bench.errors import BenchError
 from crnn_bench.feature_store import FeatureStore
@@ -123,6 +124,49 @@ def test_progress_counts_every_track_and_second(music: Path, tmp_path: Path) -> 
     assert sum(done for done, _, _ in steps) == 36
     assert sum(seconds for _, seconds, _ in steps) == pytest.approx(36 * 4.0)
     assert len(steps) > 4, "progress needs steps"
+
+
+def test_a_file_that_cannot_be_opened_is_told_and_tried_again(tmp_path: Path) -> None:
+    """A lost disk or a missing permission says nothing of the music."""
+    dataset = Folder(str(write_music(tmp_path / "music", artists=2, albums=1, songs=1, seconds=1)))
+    tracks, gone = catalogue.listing(dataset), tmp_path / "music" / "Alder" / "Alder 0" / "song 0.wav"
+    content = gone.read_bytes()
+    gone.unlink()
+    steps = list(feature_store.extract(dataset, tracks, [FEATURE, Mfcc()], tmp_path / "store", workers=1))
+    faults = {track: reason for *_, found in steps for track, reason in found.items()}
+    assert faults == {"Alder/Alder 0/song 0.wav": "cannot be opened (No such file or directory)"}
+    assert list(feature_store.missing(tmp_path / "store", tracks, [FEATURE])) == ["Alder/Alder 0/song 0.wav"]
+    gone.write_bytes(content)
+    list(feature_store.extract(dataset, tracks, [FEATURE, Mfcc()], tmp_path / "store", workers=1))
+    assert feature_store.missing(tmp_path / "store", tracks, [FEATURE, Mfcc()]) == {}
+
+
+def test_too_few_open_files_are_not_taken_for_missing_features(
+    few: Counted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracks = extract(few, tmp_path)
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    feature_store._read_index.cache_clear()
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(OSError, match="Too many open files"):
+        feature_store.missing(tmp_path, tracks, [FEATURE])
+
+
+def test_the_key_changes_with_every_version_that_a_feature_rests_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = [(FEATURE.key, Mfcc().key)]
+    for cls, name in ((LogMel, "version"), (Mfcc, "version")):
+        with monkeypatch.context() as patch:
+            patch.setattr(cls, name, 99)
+            keys.append((FEATURE.key, Mfcc().key))
+    monkeypatch.setattr(audio, "VERSION", 99)
+    keys.append((FEATURE.key, Mfcc().key))
+    log_mel, mfcc = zip(*keys, strict=True)
+    assert len(set(mfcc)) == 4
+    assert log_mel[0] == log_mel[2]
+    assert len(set(log_mel)) == 3
 
 
 # Several features

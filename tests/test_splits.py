@@ -365,7 +365,7 @@ def freeze(path: Path, strategy: SplitStrategy, shape: Shape, seed: int = 0) -> 
     made = catalogue_of(rows(shape))
     split = splitting.split(made, strategy, seed)
     table = parts_of(made, split)[["track_id", "label", "artist", "album", "part"]]
-    file_split.write(path, table, ["a comment", f"seed {seed}"])
+    file_split.write(path, table, ["a comment", f"seed {seed}"], (strategy.group, strategy.validation_group))
     return made, split
 
 
@@ -373,7 +373,8 @@ def test_a_split_comes_back_from_its_file(tmp_path: Path) -> None:
     for strategy in STRATEGIES:
         made, split = freeze(tmp_path / "new" / "split.csv", strategy, [[3] * 4] * 3)
         text = (tmp_path / "new" / "split.csv").read_text()
-        assert text.startswith("# a comment\n# seed 0\n# kept together: track_id,track_id\n# checksum: ")
+        assert text.startswith("# a comment\n# seed 0\n# kept together: ")
+        assert "\n# checksum: " in text
         assert splitting.split(made, FileSplit(str(tmp_path / "new" / "split.csv")), seed=99) == split
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["split.csv"], "no temporary file stays"
 
@@ -445,6 +446,45 @@ def test_names_match_loosely(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     assert FileSplit(str(tmp_path / "tracks.csv")).assign(tracks, rng).tolist() == ["train", "test", "validation"]
     assert FileSplit(str(tmp_path / "albums.csv")).assign(tracks, rng).tolist() == ["train", "train", "test"]
+
+
+def test_a_name_that_is_like_two_is_neither(tmp_path: Path) -> None:
+    tracks = pd.DataFrame({"track_id": ["a/one.mp3", "a/two!.mp3"], "artist": "a", "album": ""})
+    text = "track_id,part\na/one.mp3,train\nA/One.mp3,test\na/two?.mp3,test\na/two.mp3,train\n"
+    (tmp_path / "split.csv").write_text(text)
+    with pytest.raises(BenchError, match=r"3 of its 4 rows name no usable track of this dataset, e\.g\. 'A/One\.mp3'"):
+        FileSplit(str(tmp_path / "split.csv")).assign(tracks, np.random.default_rng(0))
+    part = FileSplit(str(tmp_path / "split.csv"), partial=True).assign(tracks, np.random.default_rng(0))
+    assert part.fillna("").tolist() == ["train", ""]
+
+
+def test_rows_that_name_no_track_are_refused_unless_one_says_so(tmp_path: Path) -> None:
+    freeze(tmp_path / "split.csv", SongSplit(), [[3] * 4] * 3)
+    smaller = catalogue_of(rows([[3] * 4] * 3).iloc[1:])
+    with pytest.raises(BenchError, match=r"1 of its 36 rows name no usable track.*song 00.mp3'; set partial: true"):
+        splitting.split(smaller, FileSplit(str(tmp_path / "split.csv")), 0)
+    split = splitting.split(smaller, FileSplit(str(tmp_path / "split.csv"), partial=True), 0)
+    assert len(tracks_of(split)) == 35
+
+
+def test_a_frozen_album_split_is_proved_again(tmp_path: Path) -> None:
+    """One of its rows put on the other side by hand, its checksum made to fit."""
+    made, _ = freeze(tmp_path / "split.csv", AlbumSplit(), [[3] * 4] * 3)
+    table = file_split.read(tmp_path / "split.csv")
+    assert table.attrs["groups"] == ("album", "album")
+    table.loc[table.index[table["part"] == "test"][0], "part"] = "train"
+    file_split.write(tmp_path / "torn.csv", table, [], ("album", "album"))
+    with pytest.raises(BenchError, match=r"the split leaks: the album artist 00/album . is on both sides"):
+        splitting.split(made, FileSplit(str(tmp_path / "torn.csv")), 0)
+    (tmp_path / "odd.csv").write_text("# kept together: album,artist\ntrack_id,part\na,train\n")
+    with pytest.raises(BenchError, match="album,artist is not track_id or album, twice"):
+        file_split.read(tmp_path / "odd.csv")
+
+
+@pytest.mark.parametrize(("path", "k"), [("split.csv", 2), ("fold_{fold}.csv", 1)])
+def test_folds_and_their_path_have_to_fit(path: str, k: int) -> None:
+    with pytest.raises(BenchError, match=rf"k={k} and the path '{path}' do not fit"):
+        FileSplit(path, k=k)
 
 
 def test_what_the_file_does_not_name_is_used_by_no_part(tmp_path: Path) -> None:

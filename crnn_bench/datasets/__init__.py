@@ -28,7 +28,7 @@ class Dataset(ABC):
 
         Returns:
             Columns `track_id` (unique and stable: a relative path with forward slashes), `path` (where the audio
-            is; may be empty where `read` needs no file), `label` (what is to be predicted), `artist`, `album`
+            is, absolute; may be empty where `read` needs no file), `label` (what is to be predicted), `artist`, `album`
             (empty where unknown), `title`, and `fingerprint` (changes whenever the audio does).
 
         Raises:

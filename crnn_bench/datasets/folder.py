@@ -46,7 +46,7 @@ class Folder(Dataset):
             return None
         return {
             "track_id": "/".join(parts),
-            "path": str(file),
+            "path": str(file.absolute()),
             "label": parts[0],
             "artist": parts[0],
             "album": parts[1] if len(parts) > 2 else "",

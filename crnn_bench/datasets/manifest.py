@@ -41,7 +41,7 @@ class Manifest(Dataset):
             raise BenchError(f"{csv}: none of its {len(table)} files is in {root}, e.g. {paths[0]}")
         optional = {name: table.get(name, "") for name in OPTIONAL}
         track_ids = [Path(os.path.relpath(path, root)).as_posix() for path in paths]  # however it is written, one file
-        rows = pd.DataFrame({"track_id": track_ids, "path": [str(path) for path in paths], **optional})
+        rows = pd.DataFrame({"track_id": track_ids, "path": [str(path.absolute()) for path in paths], **optional})
         rows.insert(2, "label", table["label"])
         rows["artist"] = rows["artist"].where(rows["artist"] != "", rows["label"])
         rows["title"] = rows["title"].where(rows["title"] != "", [path.stem for path in paths])
