@@ -122,7 +122,7 @@ def missing(root: Path, tracks: pd.DataFrame, features: Sequence[Feature]) -> di
 
 
 def extract(
-    dataset: Dataset, tracks: pd.DataFrame, features: Sequence[Feature], root: Path, workers: int
+    dataset: Dataset, tracks: pd.DataFrame, features: Sequence[Feature], root: Path, workers: int | None = None
 ) -> Iterator[tuple[int, float, Faults]]:
     """Computes what is missing, in parallel processes; each file is decoded once for all features.
 
@@ -134,7 +134,7 @@ def extract(
         tracks: its listing.
         features: wanted; those of one sample rate share a decoding.
         root: of the store.
-        workers: processes.
+        workers: processes; without it one a core that affinity and containers leave to this process.
 
     Yields:
         (tracks done, seconds of audio done, tracks that could not be opened) after each shard, in any order.
@@ -142,8 +142,9 @@ def extract(
     Raises:
         BenchError: the store cannot be written (disk full, no permission); names the folder.
     """
-    from joblib import Parallel, delayed
+    from joblib import Parallel, cpu_count, delayed
 
+    workers = workers or cpu_count()
     todo = missing(root, tracks, features)
     rows = [row for _, row in tracks.drop_duplicates("track_id").iterrows() if row["track_id"] in todo]
     size = max(1, math.ceil(len(rows) / MOST_SHARDS), min(MOST_TRACKS_IN_SHARD, len(rows) // (8 * workers)))

@@ -47,10 +47,8 @@ def prepare(work: Experiment, listed: Mapping[Choice, pd.DataFrame], workers: in
     Args:
         work: the experiment.
         listed: its datasets' tracks.
-        workers: processes; one a core without it.
+        workers: processes; one a usable core without it.
     """
-    from joblib import cpu_count  # knows of affinity and of containers' limits
-
     root = feature_store.default_root()
     speed: dict[Choice, dict[str, float]] = {}
     for chosen, tracks in listed.items():
@@ -60,7 +58,7 @@ def prepare(work: Experiment, listed: Mapping[Choice, pd.DataFrame], workers: in
         todo = feature_store.missing(root, tracks, features)
         faults: Faults = {}
         if todo:
-            steps = feature_store.extract(dataset, tracks, features, root, workers or cpu_count())
+            steps = feature_store.extract(dataset, tracks, features, root, workers)
             seconds, faults = _follow(dataset.name, len(todo), steps)
             rate = len(todo) / seconds
             speed[chosen] = {"extract_seconds": seconds, "extract_tracks_per_second": rate}

@@ -73,7 +73,7 @@ def extraction(dataset: Dataset, tracks: pd.DataFrame) -> list[float]:
 
     def ours() -> None:
         with tempfile.TemporaryDirectory() as folder:
-            list(feature_store.extract(dataset, tracks, [LogMel()], Path(folder), os.cpu_count() or 1))
+            list(feature_store.extract(dataset, tracks, [LogMel()], Path(folder)))
 
     librosa.power_to_db(librosa.feature.melspectrogram(y=np.ones(4096, np.float32), sr=16000))  # compiles
     return in_turns(lambda: timed(plainly, len(tracks)), lambda: timed(ours, len(tracks)))
