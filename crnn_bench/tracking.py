@@ -25,6 +25,7 @@ from crnn_bench.errors import BenchError
 
 SERVER_ANSWERS_WITHIN_SECONDS = 5
 CELL_TAG = "crnn_bench.cell"
+KIND = {"mlflow.experimentKind": "custom_model_development"}  # opens the dashboard on model training, not on chat
 REQUIREMENTS = ["crnn-bench"]
 STORE_FAULTS = (MlflowException, SQLAlchemyError)
 
@@ -177,8 +178,7 @@ def connect(uri: str, experiment: str) -> Tracker:
     mlflow.set_tracking_uri(uri)
     try:
         known = mlflow.get_experiment_by_name(experiment)
-        location = _artifacts(uri)
-        number = known.experiment_id if known else mlflow.create_experiment(experiment, artifact_location=location)
+        number = known.experiment_id if known else mlflow.create_experiment(experiment, _artifacts(uri), tags=KIND)
     except STORE_FAULTS as error:
         raise BenchError(f"the tracking store {uri} refuses: {_reason(error)}") from None
     if known and known.lifecycle_stage == "deleted":
