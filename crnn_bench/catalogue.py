@@ -41,7 +41,7 @@ def build(tracks: pd.DataFrame, findings: pd.DataFrame, min_seconds: float, min_
         min_frames: songs with fewer frames give no slice, and are left out, too.
 
     Raises:
-        BenchError: fewer than two labels are left.
+        BenchError: fewer than two labels are left; says so where it is the slices' length that leaves no more.
     """
     repeated = tracks.duplicated("track_id")
     duplicates = tracks.loc[repeated, ["track_id"]].assign(reason="listed more than once; kept once", seconds=1.0)
@@ -52,6 +52,12 @@ def build(tracks: pd.DataFrame, findings: pd.DataFrame, min_seconds: float, min_
     copies = _copies(table[table["reason"] == ""])
     table.loc[copies.index, "reason"] = copies
     bad = table["reason"] != ""
+    left = table.loc[~bad, "label"].nunique()
+    if left < 2 <= table.loc[~bad | bad.index.isin(short.index), "label"].nunique():
+        raise BenchError(
+            f"{len(short)} of {len(table)} songs are shorter than the longest slice, {min_seconds:g} s, which leaves "
+            f"{left} of the labels; give a shorter clip_seconds"
+        )
     rejected = pd.concat([table.loc[bad, ["track_id", "reason", "seconds"]], duplicates], ignore_index=True)
     usable = table[~bad].drop(columns=["reason", "n_frames"]).reset_index(drop=True)
     return Catalogue(usable, rejected.sort_values("track_id", ignore_index=True))

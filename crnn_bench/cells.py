@@ -32,9 +32,9 @@ class Trainer:
     def __post_init__(self) -> None:
         for name in ("max_epochs", "patience", "batch_size", "learning_rate"):
             if not getattr(self, name) > 0:  # nor NaN
-                raise BenchError(f"{name} must be above 0, got {getattr(self, name)}")
+                raise BenchError(f"must be above 0, got {getattr(self, name)}", name)
         if self.num_workers < 0:
-            raise BenchError(f"num_workers must be at least 0, got {self.num_workers}")
+            raise BenchError(f"must be at least 0, got {self.num_workers}", "num_workers")
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ def _grids(source: Source) -> list[dict[str, Any]]:
             if axis.partition(".")[0] not in CELL_KEYS:
                 raise source.error((*where, axis), unknown(axis, CELL_KEYS))
             if not isinstance(values, list) or not values:
-                raise source.error((*where, axis), f"expected a list of values, got {values!r}")
+                raise source.error((*where, axis), f"expected a list of values such as [{values}], got {values!r}")
     return grids
 
 
@@ -178,7 +178,7 @@ def _choice(source: Source, key: str, spec: Any, where: Where) -> Choice:
         try:
             choice.build()
         except BenchError as error:
-            raise source.error(where, str(error)) from None
+            raise source.error((*where, error.argument) if error.argument else where, str(error)) from None
     return choice
 
 
@@ -207,7 +207,7 @@ def _trainer(source: Source, given: Any, where: Where) -> Trainer:
     try:
         return Trainer(**arguments)
     except BenchError as error:
-        raise source.error(where, str(error)) from None
+        raise source.error((*where, error.argument or ""), str(error)) from None
 
 
 def _checked(annotation: Any, value: Any) -> Any:

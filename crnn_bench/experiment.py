@@ -62,6 +62,14 @@ class Plan:
         return f"{self.cell.model.label}-{split}-{clip}-seed{self.cell.model_seed}-{self.identity[:8]}"
 
     @property
+    def heard_albums(self) -> tuple[int, int]:
+        """How many albums of test songs are heard in training, and how many test albums there are; 0 where unknown."""
+        table = self.catalogue.table[self.catalogue.table["album"] != ""]
+        albums = {part: table[table["track_id"].isin(getattr(self.split, part))] for part in ("train", "test")}
+        names = {part: set(zip(some["artist"], some["album"], strict=True)) for part, some in albums.items()}
+        return len(names["test"] & names["train"]), len(names["test"])
+
+    @property
     def unused(self) -> list[str]:
         """Usable tracks that the split puts into no part."""
         return sorted(set(self.catalogue.table["track_id"]) - set(self.split.table["track_id"]))
@@ -122,6 +130,8 @@ def run(planned: Plan, cache: Path, on_epoch: OnEpoch) -> tuple[Result, Model]:
         "classes": list(classes),
         **{f"n_{part}_slices": len(slices[part]) for part in PARTS},
         **{f"n_{part}_songs": len(getattr(planned.split, part)) for part in PARTS},
+        "n_test_albums": planned.heard_albums[1],
+        "n_heard_albums": planned.heard_albums[0],
         "n_rejected": len(planned.catalogue.rejected),
         "n_folds": cell.split.build().n_folds,
         "fit_seconds": fitted - started,

@@ -1,8 +1,10 @@
 """Fit and predict for the network family; the only place where Lightning trains."""
 
+import inspect
 import logging
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -146,10 +148,17 @@ def check(model: Choice, slices: Slices, n_classes: int) -> None:
         network = build(model, slices, n_classes, 0).eval()
         with torch.no_grad():
             answer = tuple(network(torch.zeros(1, slices.n_bins, int(slices.length[0]))).shape)
-    except (ValueError, TypeError, RuntimeError) as error:
-        raise BenchError(f"{model.label} does not work with its arguments: {' '.join(str(error).split())}") from error
+    except (ValueError, TypeError, RuntimeError, AttributeError, NameError, LookupError) as error:
+        place = _last_line(error, inspect.getfile(model.cls))
+        raise BenchError(f"{model.label} does not work{place}: {' '.join(str(error).split())}") from error
     if answer != (1, n_classes):
         raise BenchError(f"{model.label} answers a slice with the shape {answer}, expected {(1, n_classes)}")
+
+
+def _last_line(error: Exception, file: str) -> str:
+    """Where in a file an error came up."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    return f" ({file}, line {lines[-1]})" if lines else ""
 
 
 def fit(

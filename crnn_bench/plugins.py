@@ -47,14 +47,27 @@ def find(name: str, *families: type) -> type:
     if not module_name.strip("."):
         raise BenchError(unknown(name, sorted(short)))
     try:
-        found = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError) as error:
-        raise BenchError(f"cannot import {name!r} ({error}); is its folder on PYTHONPATH?") from None
+        module = importlib.import_module(module_name)
+    except SyntaxError as error:
+        raise BenchError(f"cannot import {name!r}: {error.filename}, line {error.lineno}: {error.msg}") from None
+    except ImportError as error:
+        hint = "looked beside the YAML, in the working folder and on PYTHONPATH"
+        raise BenchError(f"cannot import {name!r} ({error}); {hint}") from None
+    if not hasattr(module, class_name):
+        others = [name for name, cls in inspect.getmembers(module, inspect.isclass) if issubclass(cls, families)]
+        known = f"; it has {', '.join(others)}" if others else ""
+        raise BenchError(f"{module_name} has no class {class_name!r}{known}")
+    found = getattr(module, class_name)
     if not (inspect.isclass(found) and issubclass(found, families)):
         raise BenchError(f"{name} is no {' or '.join(family.__name__ for family in families)}")
-    if inspect.isabstract(found) or found in families:
-        raise BenchError(f"{name} is abstract; give one of {', '.join(sorted(short))}, or a subclass of your own")
+    if inspect.isabstract(found):
+        raise BenchError(f"{name} is abstract: it lacks {', '.join(sorted(getattr(found, '__abstractmethods__', ())))}")
     return found
+
+
+def short_name(path: str) -> str:
+    """A class path as people write it: an option of the package by its file, one's own as it is."""
+    return path.split(".")[-2] if path.startswith(f"{__name__.split('.')[0]}.") else path
 
 
 def unknown(name: object, allowed: Sequence[str]) -> str:
@@ -119,7 +132,8 @@ def refuse_below(built: object, **least: float) -> None:
     """
     for name, value in least.items():
         if not getattr(built, name) >= value:
-            raise BenchError(f"{type(built).__name__}: {name} must be at least {value}, got {getattr(built, name)}")
+            message = f"{type(built).__name__}: {name} must be at least {value}, got {getattr(built, name)}"
+            raise BenchError(message, argument=name)
 
 
 def digest(description: object, length: int = 16) -> str:

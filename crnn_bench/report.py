@@ -93,17 +93,17 @@ def draw_cell(out: Path, cell: Result) -> list[Path]:
     return [_save(figure, out / "figures" / f"{cell.name}-{what}.png") for what, figure in figures.items()]
 
 
-def console_table(out: Path) -> Table:
-    """The summary for the terminal; what all rows share stands below it."""
+def console_table(out: Path) -> tuple[Table, str]:
+    """The summary for the terminal, and what all its rows share, in words."""
     short, clips = tables.printable(tables.summary(stored(out)))
     shared = [name for name in short if len(set(short[name])) == 1 and name not in (*clips, "level")]
-    caption = ", ".join(f"{name.replace('_', ' ')} {short[name].iloc[0]}" for name in shared)
-    table = Table(caption=caption, caption_justify="left")
+    words = ", ".join(f"{name.replace('_', ' ')} {short[name].iloc[0]}" for name in shared)
+    table = Table()
     for heading in short.columns.drop(shared):
         table.add_column(heading, justify="right" if heading in clips else "left", no_wrap=True)
     for row in short.drop(columns=shared).itertuples(index=False):
         table.add_row(*row)
-    return table
+    return table, words
 
 
 def _page(out: Path, cells: Sequence[Result], table: pd.DataFrame, short: pd.DataFrame) -> str:

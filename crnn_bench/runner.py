@@ -21,7 +21,7 @@ from crnn_bench.cells import Cell, Experiment
 from crnn_bench.errors import BenchError
 from crnn_bench.experiment import Plan
 from crnn_bench.feature_store import Faults
-from crnn_bench.plugins import Choice, digest
+from crnn_bench.plugins import Choice, digest, short_name
 from crnn_bench.results import predictions_path
 
 console = Console(highlight=False)
@@ -103,7 +103,7 @@ def plan(work: Experiment, prepared: Prepared) -> list[Plan]:
     _prove_folds(plans)
     unused = {planned.cell.split.label: planned.unused for planned in plans if planned.unused}
     for strategy, tracks in unused.items():
-        say(f"{strategy} uses {len(tracks)} tracks in no part, e.g. {tracks[0]}")
+        say(f"{strategy} leaves {len(tracks)} tracks unused, e.g. {tracks[0]}")
     return plans
 
 
@@ -136,8 +136,8 @@ def write_splits(work: Experiment, csv: Path) -> None:
         planned = experiment.plan(cell, prepared.listings[cell.dataset], prepared.root)
         path = Path(str(csv).replace("{fold}", str(fold)))
         experiment.write_split(planned, path)
-        split = planned.split
-        say(f"{path}: {len(split.train)} train, {len(split.validation)} validation, {len(split.test)} test songs")
+        _tell_rejected(planned.catalogue.left_out_here)
+        say(f"{path}: {_songs(planned)}")
 
 
 def say(text: str) -> None:
@@ -173,6 +173,9 @@ def run(work: Experiment, out: Path, uri: str | None, rerun: bool) -> None:
     plans = plan(work, prepared)
     failures: list[str] = []
     rejected = {row.track_id: row.reason for planned in plans for row in planned.catalogue.rejected.itertuples()}
+    others = {path.stem for path in (out / "predictions").glob("*.parquet")} - {planned.name for planned in plans}
+    if others:
+        say(f"{len(others)} finished cells in {out} are not of this grid: kept, but not in its tables (see --out)")
     report.begin(out, work, [planned.name for planned in plans], rejected)
     with tracker.parent(f"{work.name}: {len(plans)} cells", _tags(plans)) as parent:
         try:
@@ -209,8 +212,10 @@ def _is_finished(planned: Plan, tracker: tracking.Tracker, out: Path) -> bool:
 
 
 def _tell_results(out: Path, uri: str, cost: str) -> None:
+    table, shared = report.console_table(out)
     say("Weighted F1 on test songs, mean (best) over seeds:")
-    console.print(report.console_table(out))
+    console.print(table)
+    say(shared)
     say(cost)
     say(f"report: {out / 'report.html'}")
     say(f"MLflow: {uri}" + (f" (crnn-bench ui {out})" if uri == store_uri(out) else ""))
@@ -222,7 +227,7 @@ def _run_cell(
     """Runs a cell in a child run, which ends FINISHED only when everything is stored."""
     tags = _tags([planned]) | {"split": planned.cell.split.label, "model": planned.cell.model.label}
     with tracker.child(title(planned.cell), planned.identity, tags) as log:
-        say(f"{heading}: {len(planned.split.train)} songs to train")
+        say(f"{heading}: {_songs(planned)}")
 
         def on_epoch(epoch: Mapping[str, float]) -> None:
             log.log_metrics({name: value for name, value in epoch.items() if name != "epoch"}, step=int(epoch["epoch"]))
@@ -239,13 +244,22 @@ def _run_cell(
         experiment.keep(planned, result, model, out, log, documents)
     numbers = tables.scores_of(result)
     told = ", ".join(f"{level} {numbers[f'{level}/f1']:.3f}" for level in tables.LEVELS if f"{level}/f1" in numbers)
-    say(f"    weighted F1: {told}; {result.record['fit_seconds']:.1f} s")
+    record = result.record
+    kept = f"epoch {record['best_epoch']} of 0 to {record['epochs'] - 1} kept; " if "epochs" in record else ""
+    say(f"    weighted F1: {told}; {kept}{record['fit_seconds']:.1f} s")
+
+
+def _songs(planned: Plan) -> str:
+    """How many songs are in each part, and how much of the test's production is known."""
+    split, (heard, tested) = planned.split, planned.heard_albums
+    songs = f"{len(split.train)} songs train, {len(split.validation)} validate, {len(split.test)} test"
+    return songs + (f"; {heard} of {tested} test albums are heard in training" if tested else "")
 
 
 def title(cell: Cell) -> str:
     """A cell in words: what tells it apart from the others."""
     pooling = cell.parameters.get("model.pooling")
-    words = [cell.model.label + (f" ({pooling.rsplit('.', 1)[-1].lower()} pooling)" if pooling else "")]
+    words = [cell.model.label + (f" ({short_name(pooling)} pooling)" if pooling else "")]
     fold = cell.split.arguments.get("fold")
     words.append(cell.split.label + ("" if fold is None else f" fold {fold}"))
     words.append("whole songs" if cell.clip_seconds is None else f"{cell.clip_seconds:g} s")

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from crnn_bench import evaluation
+from crnn_bench.plugins import short_name
 from crnn_bench.records import Predictions
 from crnn_bench.results import Result
 
@@ -25,7 +26,8 @@ COLUMNS = {
     "f1_song_validation": "validation/song/f1",
 }
 RECORDED = (
-    "n_train_slices", "n_test_slices", "n_test_songs", "n_rejected", "fit_seconds", "slices_per_second",
+    "n_train_slices", "n_validation_slices", "n_test_slices", "n_train_songs", "n_validation_songs", "n_test_songs",
+    "n_test_albums", "n_heard_albums", "n_rejected", "fit_seconds", "slices_per_second",
     "predict_slices_per_second", "precision", "epochs", "best_epoch", "run_id",
 )  # fmt: skip
 SEEDS = ("split_seed", "model_seed")
@@ -197,10 +199,7 @@ def _varied(parameters: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _short(value: Any) -> str:
-    """A class path by its last word, anything else as it is."""
-    return (
-        value.rsplit(".", 1)[-1].lower() if isinstance(value, str) and value.startswith("crnn_bench.") else str(value)
-    )
+    return short_name(str(value))
 
 
 def _column(parameter: str) -> str:

@@ -52,16 +52,20 @@ class Tracker:
     def parent(self, name: str, tags: Mapping[str, str]) -> Iterator["Run"]:
         """The run of one invocation."""
         try:
-            with mlflow.start_run(experiment_id=self.experiment_id, run_name=name, tags=dict(tags)) as active:
-                yield Run(active.info.run_id)
+            with self._run(name, tags) as run:
+                yield run
         except STORE_FAULTS as error:
             raise BenchError(f"the tracking store {self.uri} fails: {_reason(error)}") from None
 
     @contextmanager
     def child(self, name: str, cell: str, tags: Mapping[str, str]) -> Iterator["Run"]:
         """The run of one cell; it is FINISHED only if the block ends well, FAILED or KILLED otherwise."""
-        everything = {CELL_TAG: cell, **tags}
-        run = mlflow.start_run(experiment_id=self.experiment_id, run_name=name, nested=True, tags=everything)
+        with self._run(name, {CELL_TAG: cell, **tags}, nested=True) as run:
+            yield run
+
+    @contextmanager
+    def _run(self, name: str, tags: Mapping[str, str], nested: bool = False) -> Iterator["Run"]:
+        run = mlflow.start_run(experiment_id=self.experiment_id, run_name=name, nested=nested, tags=dict(tags))
         status = RunStatus.FAILED
         try:
             yield Run(run.info.run_id)
@@ -206,7 +210,8 @@ def _greet(uri: str) -> None:
         requests.get(f"{uri.rstrip('/')}/health", timeout=SERVER_ANSWERS_WITHIN_SECONDS)
     except requests.RequestException:
         raise BenchError(
-            f"no tracking server answers at {uri}; start one with `mlflow server`, or leave --tracking-uri out"
+            f"no tracking server answers at {uri}; start one with `mlflow server`, or give no --tracking-uri and no "
+            "MLFLOW_TRACKING_URI"
         ) from None
 
 

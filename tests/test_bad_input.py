@@ -294,7 +294,7 @@ def test_too_few_albums_names_the_artist(here: Path, store: Path, capsys: Captur
 def test_songs_that_are_all_shorter_than_a_slice(here: Path, store: Path, capsys: Capture) -> None:
     root = write_music(here / "music", artists=2, songs=1, seconds=1)
     message = refused(["run", "--out", str(store), write_yaml(here, folder(root)), "--set", "clip_seconds=5"], capsys)
-    assert "1.00 s is shorter than a slice of 5 s" in message
+    assert "6 of 6 songs are shorter than the longest slice, 5 s" in message
 
 
 def test_a_slice_that_is_too_short_for_the_network(here: Path, store: Path, capsys: Capture) -> None:
@@ -320,7 +320,7 @@ def test_a_slice_that_is_too_short_for_the_network(here: Path, store: Path, caps
         ("trainr: {}\n", 6, "did you mean 'trainer'"),
         ("features: LogMell\n", 6, "did you mean 'LogMel'"),
         ("trainer: {max_epochs: many}\n", 6, "expected int, got 'many'"),
-        ("grid: {seed: 3}\n", 6, "expected a list of values, got 3"),
+        ("grid: {seed: 3}\n", 6, "expected a list of values such as [3], got 3"),
     ],
 )
 def test_a_faulty_yaml(more: str, line: int, said: str, here: Path, capsys: Capture) -> None:

@@ -5,6 +5,7 @@ import io
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -216,6 +217,38 @@ def test_run_prints_the_table_and_where_everything_is(seen: Place) -> None:
     assert "left out" not in seen.printed
 
 
+def test_cells_of_another_grid_are_kept_and_told(
+    tmp_path: Path, music: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("own.yaml").write_text(
+        f"name: own\ndataset: {{class_path: Folder, init_args: {{root: {music}}}}}\nmodel: MfccSVM\n"
+    )
+    assert cli.main(["run", "own.yaml", "--set", "grid.seed=[0, 1]"]) == 0
+    assert "are not of this grid" not in capsys.readouterr().out
+    assert cli.main(["run", "own.yaml", "--set", "grid.seed=[1, 2]"]) == 0
+    said = "1 finished cells in runs/own are not of this grid: kept, but not in its tables (see --out)"
+    assert said in capsys.readouterr().out
+    assert pd.read_csv("runs/own/results.csv")["seed"].tolist() == [1, 2]
+    assert len(list(Path("runs/own/predictions").iterdir())) == 3
+
+
+def test_the_dashboard_says_where_it_is_or_that_its_port_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mlflow.db").touch()
+    started: list[list[str]] = []
+    monkeypatch.setattr(os, "execv", lambda _, command: started.append(command))
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        port = str(other.getsockname()[1])
+        assert cli.main(["ui", str(tmp_path), "--port", port]) == 2
+        assert f"port {port} is taken; give another one with --port" in capsys.readouterr().err
+    assert cli.main(["ui", str(tmp_path), "--port", port]) == 0
+    assert capsys.readouterr().out == f"dashboard: http://127.0.0.1:{port} (Ctrl-C stops it)\n"
+    assert started[0][-2:] == ["--port", port]
+
+
 def test_the_page_tells_overrides_and_what_was_left_out(
     tmp_path: Path, music: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -253,7 +286,7 @@ def test_a_larger_grid_runs_what_is_new(ran: Place, capsys: pytest.CaptureFixtur
     assert cli.main(["run", ran.yaml, "--set", "grid.seed=[0, 7]"]) == 0
     printed = capsys.readouterr().out
     assert "[1/2] MfccSVM, AlbumSplit, 1 s, seed 0: finished before" in printed
-    assert "[2/2] MfccSVM, AlbumSplit, 1 s, seed 7: 12 songs to train" in printed
+    assert "[2/2] MfccSVM, AlbumSplit, 1 s, seed 7: 12 songs train, 12 validate, 12 test; 0 of 4 test" in printed
     assert list(pd.read_csv(ran.out / "results.csv")["seed"]) == [0, 7]
 
 
@@ -307,7 +340,10 @@ def test_split_writes_what_file_split_reads(place: Place, capsys: pytest.Capture
     words = ["split", place.yaml, "--strategy", "SongSplit", "--seed", "5", "--csv", "splits/mine.csv"]
     assert cli.main(words) == 0
     path = place.folder / "splits" / "mine.csv"
-    assert "splits/mine.csv: 28 train, 4 validation, 4 test songs" in capsys.readouterr().out
+    assert (
+        "splits/mine.csv: 28 songs train, 4 validate, 4 test; 4 of 4 test albums are heard in training"
+        in capsys.readouterr().out
+    )
     written = planned_split(place, f"grid.split=[{{class_path: FileSplit, init_args: {{path: {path}}}}}]")
     assert written == planned_split(place, "grid.split=[SongSplit]", "split_seed=5")
     assert written != planned_split(place, "grid.split=[SongSplit]", "split_seed=6")

@@ -429,10 +429,17 @@ def test_a_network_that_does_not_fit_is_refused_before_anything_is_trained(
         "    def embed(self, x):\n        return torch.zeros(len(x), min(self.width, 3) if self.width != 2 else 2)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    for width, said in ((2, "misfits.Wrong does not work with its arguments: mat1"), (4, r"shape \(1, 5\), expected")):
+    for width, said in ((2, "misfits.Wrong does not work: mat1"), (4, r"shape \(1, 5\), expected")):
         with pytest.raises(BenchError, match=said):
             plans(tiny, "grid=null", f"model={{class_path: misfits.Wrong, init_args: {{width: {width}}}}}")
-    with pytest.raises(BenchError, match=r"CRNN does not work with its arguments: .*dropout"):
+    (tmp_path / "misspelt.py").write_text(
+        "from torch import nn\nfrom crnn_bench.models import Network\n\n\nclass Ctor(Network):\n"
+        "    def __init__(self, n_bins, n_frames, n_classes):\n        super().__init__()\n"
+        "        self.head = nn.Liner(3, n_classes)\n\n    def embed(self, x):\n        return x\n"
+    )
+    with pytest.raises(BenchError, match=r"misspelt.Ctor does not work \(.*misspelt.py, line 8\): .*'Liner'"):
+        plans(tiny, "grid=null", "model=misspelt.Ctor")
+    with pytest.raises(BenchError, match=r"CRNN does not work.*dropout"):
         plans(tiny, "grid=null", "model={class_path: CRNN, init_args: {dropout: 2.0}}")
 
 
@@ -452,7 +459,7 @@ def test_songs_that_a_frozen_split_does_not_use_are_told(
     file_split.write(tmp_path / "part.csv", kept, [])
     (fewer,) = plans(tiny, f"split={{class_path: FileSplit, init_args: {{path: {tmp_path / 'part.csv'}}}}}")
     assert fewer.unused == [planned.split.train[0]]
-    assert f"FileSplit uses 1 tracks in no part, e.g. {planned.split.train[0]}" in capsys.readouterr().out
+    assert f"FileSplit leaves 1 tracks unused, e.g. {planned.split.train[0]}" in capsys.readouterr().out
 
 
 def test_a_cells_identity_changes_with_the_audio(music: Path, tmp_path: Path) -> None:
@@ -575,6 +582,33 @@ def test_whatever_ends_a_run_the_finished_cells_get_their_tables(
     with pytest.raises(RuntimeError, match="the glass breaks"):
         cli.main(["run", str(yaml), "--out", str(out)])
     assert list(pd.read_csv(out / "results.csv")["model"]) == ["MfccSVM"]
+
+
+def test_ctrl_c_leaves_tables_of_what_is_finished_and_no_run_that_failed(
+    tmp_path: Path, music: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fragile(tmp_path, "made_of_snow", monkeypatch)
+    yaml = write_yaml(tmp_path / "snow.yaml", music, f"[MfccSVM, {TINY.replace('CRNN', 'made_of_snow.Interrupted')}]")
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        assert cli.main(["run", str(yaml), "--out", str(out)]) == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert list(pd.read_csv(out / "results.csv")["model"]) == ["MfccSVM"]
+    assert children(out, "snow") == [("MfccSVM", "FINISHED"), ("Interrupted", "KILLED")]
+    client = mlflow.MlflowClient(f"sqlite:///{out / 'mlflow.db'}")
+    runs = client.search_runs([made.experiment_id for made in client.search_experiments()])
+    assert [run.info.status for run in runs if "mlflow.parentRunId" not in run.data.tags] == ["KILLED"]
+
+
+def test_how_much_of_the_tests_production_is_heard_in_training(tiny: Path, finished: Finished) -> None:
+    (album,), (song,) = plans(tiny), plans(tiny, "split=SongSplit")
+    assert album.heard_albums == (0, 4)
+    albums = {track.rsplit("/", 1)[0] for track in song.split.test}
+    heard = {track.rsplit("/", 1)[0] for track in song.split.train} & albums
+    assert song.heard_albums == (len(heard), len(albums))
+    assert len(heard) > 0
+    assert (finished.row("CRNN")["n_heard_albums"], finished.row("CRNN")["n_test_albums"]) == (0, 4)
 
 
 def test_a_finished_cell_whose_files_are_lost_is_run_again(

@@ -18,9 +18,9 @@ class MfccSVM(Baseline):
 
     def __init__(self, n_mfcc: int = 20, C: float = 10.0, level: str = "slice") -> None:
         if level not in ("slice", "song"):
-            raise BenchError(f"MfccSVM: level must be slice or song, got {level!r}")
+            raise BenchError(f"MfccSVM: level must be slice or song, got {level!r}", "level")
         if not C > 0:
-            raise BenchError(f"MfccSVM: C must be above 0, got {C}")
+            raise BenchError(f"MfccSVM: C must be above 0, got {C}", "C")
         self.n_mfcc = n_mfcc
         self.C = C
         self.level = level

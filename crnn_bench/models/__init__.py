@@ -1,11 +1,11 @@
 """Networks: one file each, read from top to bottom."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
 
-class Network(nn.Module):
+class Network(nn.Module, ABC):
     """A PyTorch network from a batch of slices to logits, with a bottleneck on the way.
 
     A subclass's constructor takes `n_bins`, `n_frames` and `n_classes` (the data gives them), then its own parameters,

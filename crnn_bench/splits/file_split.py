@@ -104,7 +104,8 @@ def read(path: Path) -> pd.DataFrame:
         raise BenchError(f"{path}: part {wrong['part'].iloc[0]!r} is none of {', '.join(PARTS)}")
     repeated = table[table.duplicated(columns)]
     if len(repeated):
-        raise BenchError(f"{path}: {'/'.join(repeated[columns].iloc[0])} stands there twice")
+        hint = "" if len(columns) == 1 else "; a split of songs needs a column track_id"
+        raise BenchError(f"{path}: {'/'.join(repeated[columns].iloc[0])} stands there twice{hint}")
     groups = tuple(_stated(comments, GROUPS).split(",")) if _stated(comments, GROUPS) else TRACKS
     if len(groups) != 2 or not set(groups) <= {*TRACKS, *ALBUMS}:
         raise BenchError(f"{path}: {GROUPS}{','.join(groups)} is not track_id or album, twice")

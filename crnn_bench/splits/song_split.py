@@ -18,7 +18,7 @@ class SongSplit(SplitStrategy):
         self.validation = validation
         for name in ("test", "validation"):
             if not 0 < getattr(self, name) < 1:
-                raise BenchError(f"SongSplit: {name} must lie between 0 and 1, got {getattr(self, name)}")
+                raise BenchError(f"SongSplit: {name} must lie between 0 and 1, got {getattr(self, name)}", name)
 
     def assign(self, tracks: pd.DataFrame, rng: np.random.Generator) -> pd.Series:
         require(tracks, "track_id", 3, "SongSplit")
