@@ -128,7 +128,7 @@ def lightning(slices: Slices, numerics: Numerics, cache: Path) -> Callable[[], f
 
 def main() -> None:
     """Prints the table."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     table = Table("what", "plain way", "ours", "ratio", "wanted")
     with tempfile.TemporaryDirectory() as folder:
         dataset = songs(Path(folder))
