@@ -214,7 +214,8 @@ def _is_finished(planned: Plan, tracker: tracking.Tracker, out: Path) -> bool:
 def _tell_results(out: Path, uri: str, cost: str) -> None:
     table, shared = report.console_table(out)
     say("Weighted F1 on test songs, mean (best) over seeds:")
-    console.print(table)
+    natural = console.measure(table, options=console.options.update(max_width=1000)).maximum
+    Console(highlight=False, width=max(console.width, natural)).print(table)  # no number is ever cut short
     say(shared)
     say(cost)
     say(f"report: {out / 'report.html'}")

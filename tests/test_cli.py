@@ -217,6 +217,22 @@ def test_run_prints_the_table_and_where_everything_is(seen: Place) -> None:
     assert "left out" not in seen.printed
 
 
+def test_no_number_of_a_wide_table_is_cut_short(
+    tmp_path: Path, music: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "60")
+    dataset = f"dataset: {{class_path: Folder, init_args: {{root: {music}}}}}"
+    axes = "{model.C: [1, 10], model.n_mfcc: [12, 20], split: [SongSplit, AlbumSplit], clip_seconds: [1, 2, 3]}"
+    Path("wide.yaml").write_text(f"name: wide\n{dataset}\nmodel: MfccSVM\ngrid: {axes}\n")
+    assert cli.main(["run", "wide.yaml"]) == 0
+    printed = capsys.readouterr().out
+    table = [line for line in printed.splitlines() if line.startswith("│")]
+    assert len(table) == 16
+    assert all(len(re.findall(r"\d\.\d{3} \(\d\.\d{3}\)", line)) == 3 for line in table)
+    assert "…" not in printed
+
+
 def test_cells_of_another_grid_are_kept_and_told(
     tmp_path: Path, music: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
