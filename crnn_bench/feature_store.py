@@ -10,8 +10,11 @@ import errno
 import hashlib
 import math
 import os
+import signal
+import threading
 import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -150,9 +153,25 @@ def extract(
     size = max(1, math.ceil(len(rows) / MOST_SHARDS), min(MOST_TRACKS_IN_SHARD, len(rows) // (8 * workers)))
     chunks = [rows[first : first + size] for first in range(0, len(rows), size)]
     jobs = (delayed(_extract_shard)(dataset, chunk, [todo[row["track_id"]] for row in chunk], root) for chunk in chunks)
-    yield from Parallel(n_jobs=min(workers, max(1, len(chunks))), return_as="generator_unordered")(jobs)
+    with _on_interrupt(signal.SIG_IGN):  # inherited: a worker between two shards leaves Ctrl-C to this process
+        steps = Parallel(n_jobs=min(workers, max(1, len(chunks))), return_as="generator_unordered")(jobs)
+    yield from steps
 
 
+@contextmanager
+def _on_interrupt(handler: Any) -> Iterator[None]:
+    """What Ctrl-C does within the block; only the main thread of a process may say so."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@_on_interrupt(signal.default_int_handler)  # unwinds, and so leaves no half-written file behind
 def _extract_shard(
     dataset: Dataset, tracks: list[pd.Series], wanted: list[list[Feature]], root: Path
 ) -> tuple[int, float, Faults]:
