@@ -1,9 +1,9 @@
 """Tracks and features → memory-mapped arrays on disk, computed once.
 
-`root/<feature key>/<shard>.npy` holds the frames of some tracks one after another, time-major float16; the
-`<shard>.parquet` beside it says which. A shard is written under a temporary name and renamed, its index last: what has
-no index does not exist. Names are unique, so any number of writers may share a store, and a killed extraction goes on
-where it was.
+`root/<feature key>/<shard>.npy` holds the frames of some tracks one after another, time-major, in the feature's
+`dtype`; the `<shard>.parquet` beside it says which. A shard is written under a temporary name and renamed, its index
+last: what has no index does not exist. Names are unique, so any number of writers may share a store, and a killed
+extraction goes on where it was.
 """
 
 import errno
@@ -28,10 +28,12 @@ from crnn_bench.audio import UnusableAudioError
 from crnn_bench.datasets import Dataset
 from crnn_bench.errors import BenchError
 from crnn_bench.features import Feature
+from crnn_bench.song import Song
 from crnn_bench.whole import replacing
 
 MOST_TRACKS_IN_SHARD = 64
 MOST_SHARDS = 128  # of one extraction; each that is read holds a file open
+Frames = NDArray[np.floating[Any]]
 Faults = dict[str, str]  # track → why it could not be opened this time
 INDEX_COLUMNS = ("track_id", "fingerprint", "seconds", "content", "reason", "shard", "first_frame", "n_frames")
 
@@ -72,7 +74,7 @@ class FeatureStore:
         wanted = tracks[["track_id", "fingerprint"]].drop_duplicates()
         return wanted.merge(self.index(), on=["track_id", "fingerprint"], how="inner")
 
-    def arrays(self, tracks: pd.DataFrame) -> list[NDArray[np.float16]]:
+    def arrays(self, tracks: pd.DataFrame) -> list[Frames]:
         """Views of shape (frames, bins), one a track, in their order.
 
         Raises:
@@ -86,15 +88,15 @@ class FeatureStore:
         places = zip(ordered["shard"], ordered["first_frame"], ordered["n_frames"], strict=True)
         return [_open(self.folder / f"{shard}.npy")[first : first + number] for shard, first, number in places]
 
-    def write(self, rows: list[dict[str, Any]], frames: list[NDArray[np.float16]]) -> None:
+    def write(self, rows: list[dict[str, Any]], frames: list[Frames]) -> None:
         """Stores a shard whole, or nothing of it."""
         shard = uuid.uuid4().hex
-        stacked = np.concatenate(frames) if frames else np.empty((0, self.feature.n_bins), np.float16)
+        stacked = np.concatenate(frames) if frames else np.empty((0, self.feature.n_bins))
         starts = np.cumsum([0, *(row["n_frames"] for row in rows)])[:-1]
         index = pd.DataFrame(rows).assign(shard=shard, first_frame=starts)[list(INDEX_COLUMNS)]
         with replacing(self.folder / f"{shard}.parquet") as index_part:  # takes its place last
             with replacing(self.folder / f"{shard}.npy") as array_part, array_part.open("wb") as file:
-                np.save(file, stacked)
+                np.save(file, stacked.astype(self.feature.dtype, copy=False))
                 _to_disk(file)
             with index_part.open("wb") as file:
                 index.to_parquet(file, index=False)
@@ -110,7 +112,8 @@ class FeatureStore:
             if error.errno not in (None, errno.ENOENT):  # a fault of the moment; damage has no number
                 raise
             return None
-        return index if shape == (index["n_frames"].sum(), self.feature.n_bins) else None
+        frames, bins = shape
+        return index if frames == index["n_frames"].sum() and self.feature.n_bins in (0, bins) else None
 
 
 def missing(root: Path, tracks: pd.DataFrame, features: Sequence[Feature]) -> dict[str, list[Feature]]:
@@ -153,9 +156,20 @@ def extract(
     size = max(1, math.ceil(len(rows) / MOST_SHARDS), min(MOST_TRACKS_IN_SHARD, len(rows) // (8 * workers)))
     chunks = [rows[first : first + size] for first in range(0, len(rows), size)]
     jobs = (delayed(_extract_shard)(dataset, chunk, [todo[row["track_id"]] for row in chunk], root) for chunk in chunks)
+    if workers > 1 and len(chunks) > 1:
+        _compile_librosa()
     with _on_interrupt(signal.SIG_IGN):  # inherited: a worker between two shards leaves Ctrl-C to this process
         steps = Parallel(n_jobs=min(workers, max(1, len(chunks))), return_as="generator_unordered")(jobs)
     yield from steps
+
+
+def _compile_librosa() -> None:
+    """Imports what librosa compiles at its import, before the processes start.
+
+    Two that compile the same at once leave files behind that crash every later process (numba's issue 10128).
+    """
+    import librosa.beat
+    import librosa.core.pitch  # noqa: F401
 
 
 @contextmanager
@@ -176,7 +190,7 @@ def _extract_shard(
     dataset: Dataset, tracks: list[pd.Series], wanted: list[list[Feature]], root: Path
 ) -> tuple[int, float, Faults]:
     """Reads some tracks and stores their features, one shard a feature."""
-    done: dict[str, tuple[Feature, list[dict[str, Any]], list[NDArray[np.float16]]]] = {}
+    done: dict[str, tuple[Feature, list[dict[str, Any]], list[Frames]]] = {}
     seconds_done = 0.0
     faults: Faults = {}
     for track, features in zip(tracks, wanted, strict=True):
@@ -187,11 +201,12 @@ def _extract_shard(
                 faults[track["track_id"]] = f"cannot be opened ({error.strerror or error})"
                 continue
             seconds_done += finding["seconds"] if rate == features[0].sample_rate else 0.0
+            song = None if samples is None else Song(samples, rate)  # shared by the features of its rate
             for feature in features:
                 if feature.sample_rate != rate:
                     continue
                 _, rows, frames = done.setdefault(feature.key, (feature, [], []))
-                computed = [feature.compute(samples).astype(np.float16)] if samples is not None else []
+                computed = [feature.compute(song).astype(feature.dtype)] if song else []
                 rows.append({**finding, "n_frames": sum(len(array) for array in computed)})
                 frames.extend(computed)
     for feature, rows, frames in done.values():
@@ -203,7 +218,7 @@ def _extract_shard(
     return len(tracks), seconds_done, faults
 
 
-def _examine(dataset: Dataset, track: pd.Series, rate: int) -> tuple[NDArray[np.float32] | None, dict[str, Any]]:
+def _examine(dataset: Dataset, track: pd.Series, rate: float) -> tuple[NDArray[np.float32] | None, dict[str, Any]]:
     """A track's samples, or none and the reason why it cannot be used."""
     finding: dict[str, Any] = {
         "track_id": track["track_id"],
@@ -237,6 +252,6 @@ def _read_index(path: Path) -> tuple[pd.DataFrame, tuple[int, ...]]:
 
 
 @lru_cache(maxsize=4096)
-def _open(path: Path) -> NDArray[np.float16]:
-    array: NDArray[np.float16] = np.load(path, mmap_mode="r")
+def _open(path: Path) -> Frames:
+    array: Frames = np.load(path, mmap_mode="r")
     return array

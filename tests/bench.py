@@ -13,25 +13,33 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
+from scipy.stats import kurtosis, skew
 
 from crnn_bench import catalogue, feature_store, networks, slicing
 from crnn_bench.cells import Trainer
 from crnn_bench.datasets import Dataset
 from crnn_bench.datasets.folder import Folder
 from crnn_bench.datasets.toy import Toy
+from crnn_bench.features import Feature
+from crnn_bench.features.fma_table import FmaTable
+from crnn_bench.features.gtzan_table import GtzanTable
 from crnn_bench.features.log_mel import LogMel
 from crnn_bench.models.crnn import CRNN
 from crnn_bench.numerics import Numerics, numerics_of
 from crnn_bench.plugins import Choice
 from crnn_bench.records import Slices
+from crnn_bench.song import Song
 
 REAL_MUSIC = Path(__file__).parents[2] / "shared" / "data" / "game-music"
 ROUNDS = 3
 STEPS = 12
 BATCH = 16
 N_CLASSES = 6
+N_CLIPS = 4
+TABLE_RATE = 22050
 MODEL = Choice(CRNN, {})
 
 
@@ -77,6 +85,66 @@ def extraction(dataset: Dataset, tracks: pd.DataFrame) -> list[float]:
 
     librosa.power_to_db(librosa.feature.melspectrogram(y=np.ones(4096, np.float32), sr=16000))  # compiles
     return in_turns(lambda: timed(plainly, len(tracks)), lambda: timed(ours, len(tracks)))
+
+
+def clips() -> list[NDArray[np.float32]]:
+    """Toy music of 30 s at 22050 Hz, one clip an artist."""
+    toy = Toy(seconds=30.0)
+    tracks = toy.tracks().drop_duplicates("artist")[:N_CLIPS]
+    return [toy.read(track, TABLE_RATE) for _, track in tracks.iterrows()]
+
+
+def plain_fma(y: NDArray[np.float32]) -> None:
+    """The Free Music Archive's 518 numbers, each feature called from the samples."""
+    from librosa import feature
+
+    sr, octaves = TABLE_RATE, {"y": y, "sr": TABLE_RATE, "bins_per_octave": 12, "n_chroma": 12, "n_octaves": 7}
+    for values in (
+        feature.chroma_cens(**octaves),
+        feature.chroma_cqt(**octaves),
+        feature.chroma_stft(y=y, sr=sr, n_chroma=12),
+        feature.mfcc(y=y, sr=sr, n_mfcc=20),
+        feature.rms(y=y),
+        feature.spectral_bandwidth(y=y, sr=sr),
+        feature.spectral_centroid(y=y, sr=sr),
+        feature.spectral_contrast(y=y, sr=sr, n_bands=6),
+        feature.spectral_rolloff(y=y, sr=sr),
+        feature.tonnetz(chroma=feature.chroma_cens(**octaves)),
+        feature.zero_crossing_rate(y, frame_length=2048, hop_length=512),
+    ):
+        for statistic in (kurtosis, np.max, np.mean, np.median, np.min, skew, np.std):
+            statistic(values, axis=1)
+
+
+def plain_gtzan(y: NDArray[np.float32]) -> None:
+    """The 57 numbers of the GTZAN table, each feature called from the samples."""
+    import librosa
+    from librosa import feature
+
+    sr = TABLE_RATE
+    librosa.beat.beat_track(y=y, sr=sr)
+    for values in (
+        feature.chroma_stft(y=y, sr=sr),
+        feature.rms(y=y),
+        feature.spectral_centroid(y=y, sr=sr),
+        feature.spectral_bandwidth(y=y, sr=sr),
+        feature.spectral_rolloff(y=y, sr=sr),
+        feature.zero_crossing_rate(y),
+        *librosa.effects.hpss(y),
+        *feature.mfcc(y=y, sr=sr, n_mfcc=20),
+    ):
+        np.mean(values), np.var(values)
+
+
+def per_song(plainly: Callable[[NDArray[np.float32]], None], feature: Feature) -> list[float]:
+    """Songs a second of the plain script and of ours, one process each; both have compiled before."""
+    songs = clips()
+    plainly(songs[0])
+    feature.compute(Song(songs[0], TABLE_RATE))
+    return in_turns(
+        lambda: timed(lambda: [plainly(y) for y in songs], len(songs)),
+        lambda: timed(lambda: [feature.compute(Song(y, TABLE_RATE)) for y in songs], len(songs)),
+    )
 
 
 def random_slices(number: int) -> Slices:
@@ -136,6 +204,14 @@ def main() -> None:
         plain, ours = extraction(dataset, tracks)
         console.print(f"extraction: {len(tracks)} songs, {os.cpu_count()} cores; plain way: librosa, one process")
         table.add_row("extraction", f"{plain:.1f} tracks/s", f"{ours:.1f} tracks/s", f"{ours / plain:.2f}", "≥ 1.70")
+
+        console.print(f"tables: {N_CLIPS} clips of 30 s, one process; plain way: each librosa feature from the samples")
+        for what, plainly, feature, wanted in (
+            ("FMA table", plain_fma, FmaTable(), "≥ 2.00"),
+            ("GTZAN table", plain_gtzan, GtzanTable(), "≥ 4.00"),
+        ):
+            plain, ours = per_song(plainly, feature)
+            table.add_row(what, f"{plain:.1f} songs/s", f"{ours:.1f} songs/s", f"{ours / plain:.2f}", wanted)
 
         slices = random_slices(STEPS * BATCH)
         chosen = numerics_of(

@@ -21,6 +21,8 @@ from crnn_bench.feature_store import FeatureStore
 from crnn_bench.features import Feature
 from crnn_bench.features.log_mel import LogMel
 from crnn_bench.features.mfcc import Mfcc
+from crnn_bench.features.mfcc_gaussian import MfccGaussian
+from crnn_bench.song import Song
 from tests.conftest import RATE, tones, write_music
 
 FEATURE = LogMel(n_mels=16)
@@ -57,14 +59,15 @@ def files(root: Path) -> dict[str, tuple[int, int]]:
 
 
 def assert_holds(root: Path, dataset: Folder, feature: Feature = FEATURE) -> None:
-    """The store holds each track's features as they are computed now, to the last bit of float16."""
+    """The store holds each track's features as they are computed now, to the last bit of its dtype."""
     tracks = catalogue.listing(dataset)
     store = FeatureStore(root, feature)
     assert store.lookup(tracks)["track_id"].tolist() == tracks["track_id"].tolist()
     for (_, track), stored in zip(tracks.iterrows(), store.arrays(tracks), strict=True):
         samples = Folder.read(dataset, track, feature.sample_rate)
-        assert stored.dtype == np.float16
-        assert np.array_equal(stored, feature.compute(samples).astype(np.float16)), track["track_id"]
+        assert stored.dtype == feature.dtype
+        computed = feature.compute(Song(samples, feature.sample_rate))
+        assert np.array_equal(stored, computed.astype(feature.dtype)), track["track_id"]
 
 
 # What is stored
@@ -178,6 +181,27 @@ def test_features_of_one_rate_share_a_decoding(few: Counted, tmp_path: Path) -> 
     assert len(few.reads) == 4
     for feature in features:
         assert_holds(tmp_path, few, feature)
+
+
+def test_features_of_one_rate_share_a_song(few: Counted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Song] = []
+
+    class Remembered(Song):
+        def __init__(self, samples: NDArray[np.float32], sample_rate: float) -> None:
+            super().__init__(samples, sample_rate)
+            made.append(self)
+
+    monkeypatch.setattr(feature_store, "Song", Remembered)
+    extract(few, tmp_path, (FEATURE, Mfcc(), LogMel(sample_rate=8000)))
+    assert sorted(song.sample_rate for song in made) == [8000] * 4 + [16000] * 4
+
+
+def test_a_table_keeps_a_row_a_song_in_float32(few: Counted, tmp_path: Path) -> None:
+    table = MfccGaussian()
+    tracks = extract(few, tmp_path, (FEATURE, table))
+    assert_holds(tmp_path, few, FEATURE)
+    assert_holds(tmp_path, few, table)
+    assert [array.shape for array in FeatureStore(tmp_path, table).arrays(tracks)] == [(1, 230)] * 4
 
 
 def test_features_of_another_rate_are_decoded_for_it(few: Counted, tmp_path: Path) -> None:

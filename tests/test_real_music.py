@@ -11,6 +11,7 @@ from crnn_bench import audio, catalogue, cli, splitting
 from crnn_bench.datasets.folder import Folder
 from crnn_bench.feature_store import FeatureStore, default_root, extract
 from crnn_bench.features.log_mel import LogMel
+from crnn_bench.song import Song
 from crnn_bench.splits.album_split import AlbumSplit
 from crnn_bench.splits.song_split import SongSplit
 
@@ -36,7 +37,7 @@ def test_stored_log_mel_of_an_mp3_equals_librosa(real_music: Path) -> None:
         expected = librosa.power_to_db(
             librosa.feature.melspectrogram(y=samples, sr=16000, n_fft=2048, hop_length=512)
         ).T
-        assert np.abs(feature.compute(audio.load(Path(path), 16000)) - expected).max() <= 1e-3
+        assert np.abs(feature.compute(Song(audio.load(Path(path), 16000), 16000)) - expected).max() <= 1e-3
         assert np.abs(stored.astype(np.float32) - expected).max() <= 0.033
 
 

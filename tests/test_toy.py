@@ -15,6 +15,7 @@ from crnn_bench.baselines.mfcc_svm import MfccSVM
 from crnn_bench.datasets.toy import Toy
 from crnn_bench.errors import BenchError
 from crnn_bench.seeds import generator
+from crnn_bench.song import Song
 
 RATE = 16000
 
@@ -111,7 +112,7 @@ def _paired_difference(effect: float) -> NDArray[np.float64]:
     toy, baseline = Toy(seconds=8, album_effect=effect), MfccSVM()
     tracks = toy.tracks()
     vectors = np.stack(
-        [baseline.summarise(baseline.features.compute(toy.read(row, RATE))) for _, row in tracks.iterrows()]
+        [baseline.summarise(baseline.features.compute(Song(toy.read(row, RATE), RATE))) for _, row in tracks.iterrows()]
     )
     right = {column: _right(vectors, tracks, column) for column in ("title", "album")}
     return right["title"] - right["album"]

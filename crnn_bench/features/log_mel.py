@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from crnn_bench.features import Feature
 from crnn_bench.plugins import refuse_below
+from crnn_bench.song import Song
 
 AMIN = 1e-10
 BLOCK_FRAMES = 256  # a block's spectrum stays in the processor's cache
@@ -54,8 +55,11 @@ class LogMel(Feature):
         window: NDArray[np.float32] = get_window("hann", self.n_fft, fftbins=True).astype(np.float32)
         return window
 
-    def compute(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(n,) to (1 + n // hop_samples, n_mels) decibels."""
+    def compute(self, song: Song) -> NDArray[np.float32]:
+        """(1 + n // hop_samples, n_mels) decibels; do not write into them, the song remembers them."""
+        return song.once(self.key, lambda: self._decibels(song.samples))
+
+    def _decibels(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         from scipy.fft import rfft
 
         padded = np.pad(samples, self.n_fft // 2)

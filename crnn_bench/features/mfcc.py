@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from crnn_bench.features import Feature
 from crnn_bench.features.log_mel import LogMel
 from crnn_bench.plugins import refuse_below
+from crnn_bench.song import Song
 
 
 class Mfcc(Feature):
@@ -13,6 +14,8 @@ class Mfcc(Feature):
 
     Stored as float16: coefficient 0, some hundreds, is kept to 0.25 (0.5 near silence), the others to 0.06.
     """
+
+    sample_rate: int
 
     def __init__(
         self,
@@ -37,10 +40,10 @@ class Mfcc(Feature):
     def versions(self) -> list[int]:
         return [*super().versions, LogMel.version]
 
-    def compute(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(n,) to (1 + n // hop_samples, n_mfcc)."""
+    def compute(self, song: Song) -> NDArray[np.float32]:
+        """(1 + n // hop_samples, n_mfcc)."""
         from scipy.fft import dct
 
-        log_mel = LogMel(self.sample_rate, self.n_fft, self.hop_samples, self.n_mels).compute(samples)
+        log_mel = LogMel(self.sample_rate, self.n_fft, self.hop_samples, self.n_mels).compute(song)
         coefficients: NDArray[np.float32] = dct(log_mel, axis=1, type=2, norm="ortho")[:, : self.n_mfcc]
         return coefficients
