@@ -22,7 +22,7 @@ class UnusableAudioError(BenchError):
     """A track that cannot be used; the text says why, and the track is left out by name."""
 
 
-def load(path: Path, sample_rate: int) -> NDArray[np.float32]:
+def load(path: Path, sample_rate: float) -> NDArray[np.float32]:
     """Decodes a whole file, mixes it to mono and resamples it.
 
     Args:
@@ -64,18 +64,18 @@ def to_mono(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     return mono / np.float32(samples.shape[1]) if samples.shape[1] > 1 else mono
 
 
-def resample(samples: NDArray[np.float32], rate: int, wanted: int) -> NDArray[np.float32]:
+def resample(samples: NDArray[np.float32], rate: float, wanted: float) -> NDArray[np.float32]:
     """Resamples (n,) at `rate` Hz to (ceil(n * wanted / rate),) at `wanted` Hz with soxr, high quality."""
     if rate == wanted or not len(samples):
         return samples
     import soxr
 
     resampled: NDArray[np.float32] = soxr.resample(samples, rate, wanted, quality="HQ")
-    length = -(-len(samples) * wanted // rate)  # soxr rounds to the nearest; librosa rounds up and adds a zero
+    length = int(-(-len(samples) * wanted // rate))  # soxr rounds to the nearest; librosa rounds up and adds a zero
     return np.pad(resampled, (0, max(0, length - len(resampled))))[:length]
 
 
-def check(samples: NDArray[np.float32], sample_rate: int) -> NDArray[np.float32]:
+def check(samples: NDArray[np.float32], sample_rate: float) -> NDArray[np.float32]:
     """Returns the samples unchanged, or raises `UnusableAudioError` where no feature could be trusted."""
     seconds = len(samples) / sample_rate
     if not np.isfinite(samples).all():

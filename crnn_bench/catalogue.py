@@ -4,7 +4,7 @@ import pandas as pd
 
 from crnn_bench.datasets import Dataset
 from crnn_bench.errors import BenchError
-from crnn_bench.records import TRACK_COLUMNS, Catalogue
+from crnn_bench.records import PARTS, TRACK_COLUMNS, Catalogue
 
 FINDINGS = ["track_id", "seconds", "content", "reason", "n_frames"]
 
@@ -13,17 +13,24 @@ def listing(dataset: Dataset) -> pd.DataFrame:
     """Lists a dataset's tracks, sorted by id, each once.
 
     Raises:
-        BenchError: a column is missing, a label is empty, or one track stands there under two labels.
+        BenchError: a column is missing, a label is empty, an official part is none, or one track has two labels.
     """
     tracks = dataset.tracks()
     name = type(dataset).__name__
     missing = [column for column in TRACK_COLUMNS if column not in tracks]
     if missing:
         raise BenchError(f"{name}.tracks() gives no column {missing[0]!r}; expected {', '.join(TRACK_COLUMNS)}")
-    tracks = tracks[list(TRACK_COLUMNS)].sort_values(["track_id", "label"], ignore_index=True)
+    tracks = tracks if "official" in tracks else tracks.assign(official="")
+    tracks = tracks[[*TRACK_COLUMNS, "official"]].sort_values(["track_id", "label"], ignore_index=True)
     empty = tracks[tracks["label"].str.strip() == ""]
     if len(empty):
         raise BenchError(f"{name}: {empty['track_id'].iloc[0]} has an empty label")
+    odd = tracks[~tracks["official"].isin(["", *PARTS])]
+    if len(odd):
+        raise BenchError(
+            f"{name}: {odd['track_id'].iloc[0]} has the official part {odd['official'].iloc[0]!r}; "
+            f"expected {', '.join(PARTS)} or nothing"
+        )
     labels = tracks.groupby("track_id")["label"].unique()
     torn = labels[labels.map(len) > 1]
     if len(torn):

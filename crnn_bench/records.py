@@ -1,6 +1,6 @@
 """What the steps hand to each other: frozen tables that check themselves."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,7 +20,7 @@ class Catalogue:
     """The usable tracks of a dataset, sorted by `track_id`, and the ones left out.
 
     Attributes:
-        table: one row a track: `track_id, path, label, artist, album, title, fingerprint, seconds, content`.
+        table: one row a track: `track_id, path, label, artist, album, title, fingerprint, official, seconds, content`.
         rejected: `track_id, reason, seconds` (0 where the audio is unusable) of every track left out.
     """
 
@@ -88,32 +88,49 @@ class Slices:
 
     Attributes:
         tracks: track ids, one an array.
-        arrays: the tracks' features, each of shape (frames, bins), memory-mapped float16.
+        arrays: the tracks' features, each of shape (frames, bins), memory-mapped.
         track: (n,) position of each slice's track in `tracks`.
         start: (n,) first frame of each slice.
         length: (n,) number of frames of each slice.
         label: (n,) class number of each slice.
         frames_per_second: of the features.
+        columns: what their bins are called.
     """
 
     tracks: tuple[str, ...]
-    arrays: Sequence[NDArray[np.float16]]
+    arrays: Sequence[NDArray[np.floating]]
     track: NDArray[np.int64]
     start: NDArray[np.int64]
     length: NDArray[np.int64]
     label: NDArray[np.int64]
     frames_per_second: float
+    columns: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.track)
 
-    def __getitem__(self, item: int) -> NDArray[np.float16]:
+    def __getitem__(self, item: int) -> NDArray[np.floating]:
         """One slice, a view of shape (length, bins)."""
         start = self.start[item]
-        frames: NDArray[np.float16] = self.arrays[self.track[item]][start : start + self.length[item]]
+        frames: NDArray[np.floating] = self.arrays[self.track[item]][start : start + self.length[item]]
         return frames
 
-    def batch(self, items: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float16]:
+    def frames(self) -> Iterator[NDArray[np.float32]]:
+        """Each slice in turn, a copy of shape (length, bins).
+
+        Raises:
+            BenchError: a value is NaN or infinite; names its track and column.
+        """
+        for item in range(len(self)):
+            frames = self[item].astype(np.float32)
+            if not np.isfinite(frames).all():
+                column = int(np.argwhere(~np.isfinite(frames))[0, 1])
+                name = self.columns[column] if self.columns else f"column {column}"
+                track = self.tracks[self.track[item]]
+                raise BenchError(f"{track}: {name} is NaN or infinite; mend the feature, or leave the track out")
+            yield frames
+
+    def batch(self, items: Sequence[int] | NDArray[np.int64]) -> NDArray[np.floating]:
         """Gathers slices of one length into a batch of shape (len(items), length, bins)."""
         return np.stack([self[item] for item in items])
 

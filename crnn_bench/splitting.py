@@ -5,7 +5,7 @@ import pandas as pd
 from crnn_bench.errors import BenchError
 from crnn_bench.records import PARTS, Catalogue, Split
 from crnn_bench.seeds import generator
-from crnn_bench.splits import SplitStrategy
+from crnn_bench.splits import SplitStrategy, groups
 
 
 def split(catalogue: Catalogue, strategy: SplitStrategy, seed: int) -> Split:
@@ -25,7 +25,7 @@ def prove(table: pd.DataFrame, group: str, validation_group: str) -> None:
 
     Args:
         table: tracks with their `part`.
-        group: column whose values must not be in the test part and in another.
+        group: `track_id`, `album` or `artist`: what must not be in the test part and in another.
         validation_group: the same for training against validation.
     """
     used = table[table["part"].isin(PARTS)]
@@ -39,8 +39,7 @@ def prove(table: pd.DataFrame, group: str, validation_group: str) -> None:
 
 
 def _refuse_straddling(tracks: pd.DataFrame, side: str, group: str) -> None:
-    names = tracks["artist"] + "/" + tracks["album"] if group == "album" else tracks[group]
-    sides = tracks[side].groupby(names).nunique()
+    sides = tracks[side].groupby(groups(tracks, group)).nunique()
     torn = sides.index[sides > 1]
     if len(torn):
         raise BenchError(

@@ -1,18 +1,32 @@
 """Datasets of files: what they list, and what they refuse."""
 
+import csv
 import os
+import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import soundfile
 
-from crnn_bench import catalogue
+from crnn_bench import catalogue, feature_store, splitting
+from crnn_bench.audio import UnusableAudioError
+from crnn_bench.datasets import Dataset, fma, gtzan
 from crnn_bench.datasets.artist20 import ARTISTS, N_TRACKS, Artist20
+from crnn_bench.datasets.fma import Fma
 from crnn_bench.datasets.folder import Folder
+from crnn_bench.datasets.gtzan import GENRES, Gtzan
+from crnn_bench.datasets.libri_speech import LibriSpeech
 from crnn_bench.datasets.manifest import Manifest
+from crnn_bench.datasets.million_song import MillionSong
+from crnn_bench.datasets.vox_celeb import VoxCeleb
 from crnn_bench.errors import BenchError
-from crnn_bench.records import TRACK_COLUMNS
+from crnn_bench.features.mfcc import Mfcc
+from crnn_bench.records import TRACK_COLUMNS, Catalogue
+from crnn_bench.splits.official_split import OfficialSplit
 from tests.conftest import RATE, tones
 
 
@@ -289,6 +303,377 @@ def test_a_manifest_that_is_missing_or_no_text_is_named(tmp_path: Path) -> None:
     (tmp_path / "list.csv").write_bytes(b"path,label\n\xff\xfe\x80,x\n")
     with pytest.raises(BenchError, match="not a readable CSV"):
         Manifest(str(tmp_path / "list.csv")).tracks()
+
+
+# GTZAN
+
+
+def gtzan_clips(root: Path, clips: int = 100, ending: str = ".au") -> Path:
+    return touch(root, *(f"{genre}/{genre}.{clip:05d}{ending}" for genre in GENRES for clip in range(clips)))
+
+
+@pytest.mark.parametrize("place", ["genres", "genres_original", "Data/genres_original", "."])
+def test_gtzan_wherever_a_mirror_puts_it(tmp_path: Path, place: str) -> None:
+    gtzan_clips(tmp_path / place, ending=".wav")
+    table = catalogue.listing(Gtzan(str(tmp_path)))
+    assert len(table) == 1000
+    assert table["label"].value_counts().to_dict() == dict.fromkeys(GENRES, 100)
+    song = row(table, "blues/blues.00012.wav")
+    assert [song[name] for name in ("label", "artist", "album", "title")] == [
+        "blues", "Robert Johnson", "", "Cross Road Blues",
+    ]  # fmt: skip
+    assert Path(song["path"]) == tmp_path / place / "blues" / "blues.00012.wav"
+    assert song["official"] == ""
+
+
+def test_gtzan_as_it_was_published(tmp_path: Path) -> None:
+    table = Gtzan(str(gtzan_clips(tmp_path / "genres"))).tracks()
+    assert row(table, "metal/metal.00011.au")["artist"] == ""
+    assert (table["artist"] == "").sum() == 81
+    assert set(table.loc[table["artist"] == "Queen", "label"]) == {"metal", "rock"}
+
+
+def test_a_part_of_gtzan_goes_on_with_a_word(tmp_path: Path) -> None:
+    gtzan_clips(tmp_path / "genres")
+    (tmp_path / "genres" / "jazz" / "jazz.00054.au").unlink()
+    touch(tmp_path / "genres", "rock/rock.00100.au", "rock/._rock.00000.au", "rock/rock.00000.txt", ".cache/x.au")
+    table = Gtzan(str(tmp_path)).tracks()
+    assert catalogue.listing(Gtzan(str(tmp_path))).attrs["remark"] == "not 100 clips a genre: jazz has 99, rock has 101"
+    new = row(table, "rock/rock.00100.au")
+    assert (new["artist"], new["title"]) == ("", "")
+
+
+def test_other_genres_than_gtzans_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match=rf"no GTZAN in {tmp_path}: expected genres/ or genres_original/ with blues"):
+        Gtzan(str(tmp_path)).tracks()
+    with pytest.raises(BenchError, match="no folder"):
+        Gtzan(str(tmp_path / "nowhere")).tracks()
+    gtzan_clips(tmp_path / "genres", clips=1)
+    (tmp_path / "genres" / "hiphop").rename(tmp_path / "genres" / "hip-hop")
+    with pytest.raises(BenchError, match=r"genres does not hold .*: hiphop is missing; hip-hop is none of it$"):
+        Gtzan(str(tmp_path)).tracks()
+    (tmp_path / "genres" / "hip-hop").rename(tmp_path / "genres" / "hiphop")
+    (tmp_path / "genres" / "hiphop" / "hiphop.00000.au").unlink()
+    with pytest.raises(BenchError, match=r"genres: no clips of hiphop$"):
+        Gtzan(str(tmp_path)).tracks()
+
+
+def test_the_index_of_gtzan_names_every_clip() -> None:
+    index = gtzan.index()
+    assert list(index.columns) == ["artist", "title"]
+    assert sorted(index.index) == [f"{genre}.{clip:05d}" for genre in GENRES for clip in range(100)]
+    assert index.map(lambda text: text == " ".join(text.split())).all(axis=None)
+    spellings = index.loc[index["artist"] != "", "artist"].drop_duplicates()
+    plain = spellings.str.casefold().str.replace(" and ", " & ").str.replace(r"[^\w&]", "", regex=True)
+    assert plain.is_unique, "one artist, one spelling"
+    comments = gtzan.INDEX.read_text().splitlines()[:3]
+    assert all(line.startswith("# ") for line in comments)
+    assert "Sturm" in comments[1]
+
+
+def extracted(dataset: Dataset, root: Path) -> Catalogue:
+    """The catalogue after extraction in this process."""
+    tracks, feature = catalogue.listing(dataset), Mfcc()
+    list(feature_store.extract(dataset, tracks, [feature], root, 1))
+    return catalogue.build(tracks, feature_store.FeatureStore(root, feature).lookup(tracks), min_seconds=1.0)
+
+
+def test_the_clip_that_cannot_be_decoded_is_left_out_by_name(tmp_path: Path) -> None:
+    root = tmp_path / "Data" / "genres_original"
+    for genre in GENRES:
+        (root / genre).mkdir(parents=True)
+        soundfile.write(root / genre / f"{genre}.00053.wav", tones(GENRES.index(genre), 0, 0, 1.5), RATE)
+    (root / "jazz" / "jazz.00054.wav").write_bytes(np.random.default_rng(0).bytes(5000))
+    made = extracted(Gtzan(str(tmp_path)), tmp_path / "store")
+    assert made.rejected["track_id"].tolist() == ["jazz/jazz.00054.wav"]
+    assert "cannot be decoded" in made.rejected["reason"].iloc[0]
+    assert made.classes == GENRES
+
+
+# FMA
+
+FMA_HEADING = {
+    "album": "comments,date_created,date_released,engineer,favorites,id,information,listens,producer,tags,title,tracks,"
+    "type",
+    "artist": "active_year_begin,active_year_end,associated_labels,bio,comments,date_created,favorites,id,latitude,"
+    "location,longitude,members,name,related_projects,tags,website,wikipedia_page",
+    "set": "split,subset",
+    "track": "bit_rate,comments,composer,date_created,date_recorded,duration,favorites,genre_top,genres,genres_all,"
+    "information,interest,language_code,license,listens,lyricist,number,publisher,tags,title",
+}
+
+
+def fma_metadata(root: Path, songs: Sequence[dict[str, Any]]) -> Path:
+    """Writes `tracks.csv` with the three header lines and the 52 columns that were published."""
+    pairs = [(top, name) for top, names in FMA_HEADING.items() for name in names.split(",")]
+    path = root / "fma_metadata" / "tracks.csv"
+    path.parent.mkdir(parents=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["", *(top for top, _ in pairs)])
+        writer.writerow(["", *(name for _, name in pairs)])
+        writer.writerow(["track_id", *[""] * len(pairs)])
+        for song in songs:
+            cells = {("artist", "bio"): "<p>Two lines,\nand a comma</p>", ("track", "title"): "NA"} | song["cells"]
+            writer.writerow([song["number"], *(cells.get(pair, "") for pair in pairs)])
+    return path
+
+
+def fma_song(number: int, genre: str, split: str = "training", subset: str = "small", **more: Any) -> dict[str, Any]:
+    known = {"artist": "AWOL", "artist_id": "1", "album": "A Way of Life", "album_id": "1", "duration": "168"} | more
+    cells = {fma.COLUMNS[name]: value for name, value in known.items()}
+    cells |= {("track", "genre_top"): genre, ("set", "split"): split, ("set", "subset"): subset}
+    return {"number": number, "cells": cells}
+
+
+def small_fma(root: Path) -> Path:
+    songs = [
+        fma_song(2, "Hip-Hop"),
+        fma_song(5, "Hip-Hop", "validation", artist="Abc", artist_id="2"),
+        fma_song(140, "Folk", "test", artist="Abc", artist_id="54", album="", album_id="-1", title="Café, tonight"),
+        fma_song(123456, "Folk", artist_id="7"),
+        fma_song(200, "Folk", subset="medium"),
+        fma_song(300, "", subset="large"),
+        fma_song(301, "Jazz", subset="large"),
+    ]
+    fma_metadata(root, songs)
+    return touch(root, "fma_small/000/000002.mp3", "fma_small/000/000005.mp3", "fma_small/123/123456.mp3")
+
+
+def test_the_small_fma(tmp_path: Path) -> None:
+    dataset = Fma(str(small_fma(tmp_path)))
+    table = catalogue.listing(dataset)
+    assert dataset.name == "fma_small"
+    assert list(table["track_id"]) == ["000/000002.mp3", "000/000005.mp3", "000/000140.mp3", "123/123456.mp3"]
+    first, last = row(table, "000/000002.mp3"), row(table, "000/000140.mp3")
+    assert [first[name] for name in ("label", "artist", "album", "title", "official")] == [
+        "Hip-Hop", "AWOL (1)", "A Way of Life (1)", "NA", "train",
+    ]  # fmt: skip
+    assert [last[name] for name in ("label", "artist", "album", "title", "official")] == [
+        "Folk", "Abc (54)", "", "Café, tonight", "test",
+    ]  # fmt: skip
+    assert Path(first["path"]) == tmp_path / "fma_small" / "000" / "000002.mp3"
+    assert row(table, "000/000005.mp3")["official"] == "validation"
+    assert row(table, "000/000005.mp3")["artist"] != last["artist"], "two artists share the name"
+    assert last["fingerprint"] == "missing", "so that extraction names it"
+
+
+def test_each_subset_of_fma_holds_the_smaller_ones(tmp_path: Path) -> None:
+    small_fma(tmp_path)
+    path = tmp_path / "fma_metadata" / "tracks.csv"
+    numbers = {subset: fma.read_metadata(path, subset).index.tolist() for subset in fma.SUBSETS}
+    assert numbers["small"] == [2, 5, 140, 123456]
+    assert sorted(numbers["medium"]) == [2, 5, 140, 200, 123456]
+    assert sorted(numbers["large"]) == [2, 5, 140, 200, 301, 123456], "track 300 has no genre"
+    table = fma.read_metadata(path, "small")
+    assert list(table.columns) == ["label", "artist", "album", "title", "official", "duration"]
+    assert table.loc[2, "duration"] == 168.0
+    touch(tmp_path, "fma_large/000/000301.mp3")
+    large = Fma(str(tmp_path), subset="large")
+    assert large.name == "fma_large"
+    assert row(large.tracks(), "000/000301.mp3")["label"] == "Jazz"
+
+
+def test_truncated_clips_of_fma_are_left_out_by_name(tmp_path: Path) -> None:
+    songs = [fma_song(1, "Folk"), fma_song(2, "Rock", "test"), fma_song(3, "Rock", duration="4")]
+    fma_metadata(tmp_path, [*songs, fma_song(4, "Rock", "validation"), fma_song(5, "Folk")])
+    (tmp_path / "fma_small" / "000").mkdir(parents=True)
+    for number, seconds in [(1, 30.0), (2, 1.6), (3, 3.5), (4, 29.5)]:
+        file = tmp_path / "fma_small" / "000" / f"{number:06d}.mp3"
+        soundfile.write(file, tones(number, 0, 0, seconds), RATE)
+    dataset = Fma(str(tmp_path))
+    made = extracted(dataset, tmp_path / "store")
+    assert dict(made.rejected[["track_id", "reason"]].to_numpy().tolist()) == {
+        "000/000002.mp3": "truncated: 1.6 s of 30 s",
+        "000/000005.mp3": "cannot be opened",
+    }
+    assert made.table["track_id"].tolist() == ["000/000001.mp3", "000/000003.mp3", "000/000004.mp3"]
+    with pytest.raises(UnusableAudioError, match=r"^truncated: 1\.6 s of 30 s$"):
+        dataset.read(dataset.tracks().set_index("track_id", drop=False).loc["000/000002.mp3"], 8000)
+
+
+def test_the_official_split_of_fma(tmp_path: Path) -> None:
+    splits = ["training", "training", "validation", "test"]
+    fma_metadata(tmp_path, [fma_song(n, "Folk" if n < 5 else "Rock", splits[n % 4]) for n in range(1, 9)])
+    touch(tmp_path, "fma_small/000/000001.mp3")
+    tracks = catalogue.listing(Fma(str(tmp_path)))
+    findings = tracks[["track_id"]].assign(seconds=30.0, content="", reason="", n_frames=900)
+    split = splitting.split(catalogue.build(tracks, findings, 1.0), OfficialSplit(), 0)
+    assert split.test == ("000/000003.mp3", "000/000007.mp3")
+    assert split.validation == ("000/000002.mp3", "000/000006.mp3")
+
+
+def test_an_fma_that_is_not_whole_is_named(tmp_path: Path) -> None:
+    metadata = tmp_path / "fma_metadata" / "tracks.csv"
+    with pytest.raises(BenchError, match=rf"no {metadata}; unzip fma_metadata\.zip there"):
+        Fma(str(tmp_path)).tracks()
+    fma_metadata(tmp_path, [fma_song(2, "Folk"), fma_song(3, "Rock", subset="medium")])
+    with pytest.raises(BenchError, match=rf"no audio in {tmp_path}/fma_small: expected .*unzip fma_small\.zip"):
+        Fma(str(tmp_path)).tracks()
+    with pytest.raises(BenchError, match=r"no audio in .*fma_medium.* unzip fma_medium\.zip"):
+        Fma(str(tmp_path), subset="medium").tracks()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "not FMA's tracks.csv"),
+        ("track_id,genre\n2,Folk\n", "no column ('track', 'genre_top')"),
+        ("track_id\n", "no column ('track', 'genre_top')"),
+        ("HEADING\nx,y\n", "not FMA's tracks.csv"),
+        ("HEADING\n", "not FMA's tracks.csv"),
+    ],
+)
+def test_another_csv_than_fmas_is_named(tmp_path: Path, text: str, said: str) -> None:
+    path = fma_metadata(tmp_path, [])
+    path.write_text(text.replace("HEADING\n", path.read_text()))
+    with pytest.raises(BenchError) as caught:
+        Fma(str(tmp_path)).tracks()
+    assert str(path) in str(caught.value)
+    assert said in str(caught.value)
+
+
+# Speakers
+
+
+def test_librispeech(tmp_path: Path) -> None:
+    root = tmp_path / "LibriSpeech"
+    touch(root, "SPEAKERS.TXT", "train-clean-100/103/1240/103-1240.trans.txt", "test-clean/61/70968/61-70968-0000.flac")
+    for chapter, utterance in [("1240", "0000"), ("1240", "0001"), ("1241", "0000")]:
+        file = root / "train-clean-100" / "103" / chapter / f"103-{chapter}-{utterance}.flac"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(file, tones(0, int(chapter), int(utterance), 1.0), RATE)
+    dataset = LibriSpeech(str(tmp_path))
+    table = catalogue.listing(dataset)
+    assert dataset.name == "LibriSpeech-train-clean-100"
+    assert len(table) == 3
+    spoken = row(table, "train-clean-100/103/1240/103-1240-0001.flac")
+    assert [spoken[name] for name in ("label", "artist", "album", "title")] == ["103", "103", "1240", "103-1240-0001"]
+    assert dataset.read(table.iloc[0], RATE).shape == (RATE,)
+    pd.testing.assert_frame_equal(table, catalogue.listing(LibriSpeech(str(root))))
+    assert LibriSpeech(str(root), "test-clean").tracks()["label"].tolist() == ["61"]
+
+
+def test_a_librispeech_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match=r"no folder .*train-clean-100; there are none in"):
+        LibriSpeech(str(tmp_path / "nowhere")).tracks()
+    touch(tmp_path, "LibriSpeech/dev-clean/84/notes.txt")
+    with pytest.raises(BenchError, match=r"no folder .*LibriSpeech/train-clean-100; there are dev-clean in"):
+        LibriSpeech(str(tmp_path)).tracks()
+    with pytest.raises(BenchError, match=r"no audio in .*dev-clean: expected speaker/chapter/"):
+        LibriSpeech(str(tmp_path), "dev-clean").tracks()
+
+
+@pytest.mark.parametrize("place", ["wav", "dev/wav", "vox1/dev/wav", "."])
+def test_voxceleb_wherever_it_was_unpacked(tmp_path: Path, place: str) -> None:
+    file = tmp_path / place / "id10001" / "1zcIwhmdeo4" / "00001.wav"
+    file.parent.mkdir(parents=True)
+    soundfile.write(file, tones(0, 0, 0, 1.0), RATE)
+    touch(tmp_path / place, "id10002/xyz/00001.wav", "id10002/xyz/._00001.wav", "id10002/loose.wav", "music/a/b.wav")
+    dataset = VoxCeleb(str(tmp_path))
+    table = catalogue.listing(dataset)
+    assert list(table["track_id"]) == ["id10001/1zcIwhmdeo4/00001.wav", "id10002/xyz/00001.wav"]
+    spoken = row(table, "id10001/1zcIwhmdeo4/00001.wav")
+    assert [spoken[name] for name in ("label", "artist", "album")] == ["id10001", "id10001", "1zcIwhmdeo4"]
+    assert Path(spoken["path"]).resolve() == file.resolve()
+    assert dataset.read(table.iloc[0], RATE).shape == (RATE,)
+
+
+def test_a_voxceleb_without_readable_audio_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match="no folder"):
+        VoxCeleb(str(tmp_path / "nowhere")).tracks()
+    with pytest.raises(BenchError, match=rf"no VoxCeleb in {tmp_path}: expected idNNNNN/video/00001\.wav"):
+        VoxCeleb(str(tmp_path)).tracks()
+    touch(tmp_path, "dev/aac/id00012/21Uxsk56VDQ/00001.m4a")
+    with pytest.raises(BenchError, match=r"holds \.m4a files alone.* convert them to \.wav"):
+        VoxCeleb(str(tmp_path)).tracks()
+
+
+# The Million Song Dataset
+
+
+def summary(path: Path) -> Path:
+    """Writes the tables of a summary file, fixed-width bytes as there."""
+    import h5py
+
+    text = "S1024"
+    songs = np.array(
+        [
+            (b"", 0.3, b"ARA", "Sigur Rós".encode(), b"Takk...", b"SOA", "Hoppípolla".encode()),
+            (b"", 0.2, b"ARA", "Sigur Rós".encode(), b"Valtari", b"SOB", b"Ekki"),
+            (b"", 0.1, b"ARB", b"The Box Tops", b"Dimensions", b"SOC", b"Soul Deep"),
+        ],
+        dtype=[("analyzer_version", "S32"), ("artist_familiarity", "f8"), ("artist_id", "S32"), ("artist_name", text),
+               ("release", text), ("song_id", "S32"), ("title", text)],
+    )  # fmt: skip
+    ids = np.array(
+        [(22050, b"TRA"), (22050, b"TRB"), (22050, b"TRC")], [("analysis_sample_rate", "i4"), ("track_id", "S32")]
+    )
+    with h5py.File(path, "w") as file:
+        file["metadata/songs"] = songs
+        file["analysis/songs"] = ids
+    return path
+
+
+def million(folder: Path, text: str) -> MillionSong:
+    (folder / "list.csv").write_text(text)
+    return MillionSong(str(summary(folder / "summary.h5")), str(folder / "list.csv"))
+
+
+def test_the_million_song_dataset_with_ones_own_audio(tmp_path: Path) -> None:
+    touch(tmp_path, "x/deep.mp3", "hoppipolla.mp3")
+    dataset = million(tmp_path, "track_id,path\nTRC, x/deep.mp3\nTRA,hoppipolla.mp3\nTRB,gone.mp3\n")
+    table = catalogue.listing(dataset)
+    assert list(table["track_id"]) == ["TRA", "TRB", "TRC"]
+    first = row(table, "TRA")
+    assert [first[name] for name in ("label", "artist", "album", "title")] == [
+        "Sigur Rós", "Sigur Rós", "Takk...", "Hoppípolla",
+    ]  # fmt: skip
+    assert Path(row(table, "TRC")["path"]) == tmp_path / "x" / "deep.mp3"
+    assert row(table, "TRC")["album"] == "Dimensions"
+    assert row(table, "TRB")["fingerprint"] == "missing"
+    elsewhere = MillionSong(dataset.summary, dataset.manifest, root=str(touch(tmp_path / "music", "gone.mp3")))
+    assert row(elsewhere.tracks(), "TRB")["fingerprint"] != "missing"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("track_id,path\nTRA,a.mp3\nTRX,b.mp3\nTRY,c.mp3\n", "TRX, TRY: not in "),
+        ("track_id,path\n" + "".join(f"TRX{n},a.mp3\n" for n in range(7)), "TRX4 and 2 more: not in "),
+        ("path,label\na.mp3,x\n", "no column 'track_id'; expected track_id,path"),
+        ("track_id,path\nTRA,\n", "line 2: empty path"),
+        ("track_id,path\n", "no rows"),
+        ("", "not a readable CSV"),
+        ("track_id,path\nTRA,b.mp3\n", "none of its 1 files"),
+    ],
+)
+def test_a_faulty_list_of_million_songs_is_named(tmp_path: Path, text: str, said: str) -> None:
+    touch(tmp_path, "a.mp3")
+    with pytest.raises(BenchError) as caught:
+        million(tmp_path, text).tracks()
+    assert str(tmp_path / "list.csv") in str(caught.value)
+    assert said in str(caught.value)
+
+
+def test_a_summary_that_is_none_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import h5py
+
+    dataset = million(touch(tmp_path, "a.mp3"), "track_id,path\nTRA,a.mp3\n")
+    path = tmp_path / "summary.h5"
+    with h5py.File(path, "w") as file:
+        file["metadata/songs"] = np.zeros(3)
+    with pytest.raises(BenchError, match=rf"{path}: no summary file of the Million Song Dataset"):
+        dataset.tracks()
+    path.write_text("no HDF5")
+    with pytest.raises(BenchError, match=rf"{path}: no summary file of the Million Song Dataset"):
+        dataset.tracks()
+    path.unlink()
+    with pytest.raises(BenchError, match=f"no summary file {path}"):
+        dataset.tracks()
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(BenchError, match=r"pip install crnn-bench\[millionsong\]"):
+        dataset.tracks()
 
 
 # Any dataset

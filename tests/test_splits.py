@@ -12,17 +12,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crnn_bench import catalogue, splitting
-from crnn_bench.datasets import Dataset
+from crnn_bench.datasets import Dataset, gtzan
 from crnn_bench.errors import BenchError
 from crnn_bench.records import PARTS, Catalogue, Split
-from crnn_bench.splits import SplitStrategy, file_split, stratified_sample
+from crnn_bench.splits import SplitStrategy, file_split, groups, stratified_sample
 from crnn_bench.splits.album_kfold import AlbumKFold
 from crnn_bench.splits.album_split import AlbumSplit
+from crnn_bench.splits.artist_kfold import ArtistKFold
+from crnn_bench.splits.artist_split import ArtistSplit
 from crnn_bench.splits.file_split import FileSplit
+from crnn_bench.splits.official_split import OfficialSplit
 from crnn_bench.splits.song_kfold import SongKFold
 from crnn_bench.splits.song_split import SongSplit
 
 COMMITTED = Path(__file__).parents[1] / "splits" / "artist20"
+GTZAN = Path(__file__).parents[1] / "splits" / "gtzan"
 quick = settings(max_examples=15, deadline=None, derandomize=True)
 
 Shape = Sequence[Sequence[int]]  # songs of each album of each artist
@@ -211,6 +215,9 @@ def test_an_open_fold_is_the_first() -> None:
         (AlbumKFold, {"k": 3, "fold": 3}, "AlbumKFold: fold must lie between 0 and 2, got 3"),
         (SongKFold, {"k": 3, "fold": -1}, "SongKFold: fold must lie between 0 and 2, got -1"),
         (FileSplit, {"path": "x.csv", "k": 0}, "FileSplit: k must be at least 1, got 0"),
+        (ArtistSplit, {"k": 2}, "ArtistSplit: k must be at least 3, got 2"),
+        (ArtistKFold, {"k": 2}, "ArtistKFold: k must be at least 3, got 2"),
+        (ArtistKFold, {"k": 3, "fold": 3}, "ArtistKFold: fold must lie between 0 and 2, got 3"),
     ],
 )
 def test_a_fold_that_cannot_be_is_refused(cls: type, arguments: dict[str, object], said: str) -> None:
@@ -476,8 +483,8 @@ def test_a_frozen_album_split_is_proved_again(tmp_path: Path) -> None:
     file_split.write(tmp_path / "torn.csv", table, [], ("album", "album"))
     with pytest.raises(BenchError, match=r"the split leaks: the album artist 00/album . is on both sides"):
         splitting.split(made, FileSplit(str(tmp_path / "torn.csv")), 0)
-    (tmp_path / "odd.csv").write_text("# kept together: album,artist\ntrack_id,part\na,train\n")
-    with pytest.raises(BenchError, match="album,artist is not track_id or album, twice"):
+    (tmp_path / "odd.csv").write_text("# kept together: album,label\ntrack_id,part\na,train\n")
+    with pytest.raises(BenchError, match="album,label is not track_id, album or artist, twice"):
         file_split.read(tmp_path / "odd.csv")
 
 
@@ -543,6 +550,169 @@ def test_a_file_that_leaks_a_label_is_refused(tmp_path: Path) -> None:
         splitting.split(made, FileSplit(str(tmp_path / "split.csv")), 0)
 
 
+# Artists kept apart
+
+
+def genre_rows(counts: Sequence[Sequence[int]], unknown: int = 0, shared: int = 0) -> pd.DataFrame:
+    """So many songs of each artist of each genre; in each genre also some by nobody knows whom, and by one band."""
+    found = [
+        {"label": f"genre {genre}", "artist": artist, "title": f"{artist} {song}"}
+        for genre, artists in enumerate(counts)
+        for artist, songs in [
+            *((f"artist {genre}.{number}", songs) for number, songs in enumerate(artists)),
+            ("", unknown),
+            ("The Shared", shared),
+        ]
+        for song in range(songs)
+    ]
+    table = pd.DataFrame(found).assign(path="", album="", fingerprint="")
+    return table.assign(track_id=table["label"] + "/" + table["title"] + ".wav")
+
+
+genre_counts = st.lists(st.lists(st.integers(1, 6), min_size=3, max_size=12), min_size=2, max_size=4)
+artist_strategies = st.sampled_from([ArtistSplit(), ArtistSplit(3), ArtistKFold(3, fold=0), ArtistKFold(3, fold=2)])
+
+
+@quick
+@given(genre_counts, st.integers(0, 3), artist_strategies, seeds)
+def test_artists_do_not_straddle(counts: Shape, unknown: int, strategy: SplitStrategy, seed: int) -> None:
+    made = catalogue_of(genre_rows(counts, unknown))
+    found = parts_of(made, splitting.split(made, strategy, seed))
+    assert found["part"].notna().all()
+    assert found[found["artist"] != ""].groupby("artist")["part"].nunique().max() == 1
+    labels = found.groupby("part")["label"].unique()
+    assert {part: set(some) for part, some in labels.items()} == {part: set(made.classes) for part in PARTS}
+
+
+@quick
+@given(genre_counts, artist_strategies, seeds, st.randoms(use_true_random=False))
+def test_an_artist_split_depends_on_its_seed_alone(
+    counts: Shape, strategy: SplitStrategy, seed: int, random: Random
+) -> None:
+    listed = genre_rows(counts, unknown=2)
+    order = list(range(len(listed)))
+    random.shuffle(order)
+    first = splitting.split(catalogue_of(listed), strategy, seed)
+    np.random.seed(seed % 1000)  # noqa: NPY002
+    assert splitting.split(catalogue_of(listed.iloc[order]), strategy, seed) == first
+
+
+@quick
+@given(genre_counts, st.integers(0, 3), seeds)
+def test_artist_folds_test_every_song_once(counts: Shape, unknown: int, seed: int) -> None:
+    made = catalogue_of(genre_rows(counts, unknown))
+    splits = [splitting.split(made, ArtistKFold(3, fold), seed) for fold in range(3)]
+    assert sorted(track for split in splits for track in split.test) == made.table["track_id"].tolist()
+    for fold, split in enumerate(splits):
+        assert split.validation == splits[(fold + 1) % 3].test
+    assert splitting.split(made, ArtistKFold(3), seed) == splits[0]
+
+
+@quick
+@given(genre_counts, st.integers(1, 4), artist_strategies, seeds)
+def test_an_artist_of_two_genres_is_one(counts: Shape, shared: int, strategy: SplitStrategy, seed: int) -> None:
+    table = catalogue_of(genre_rows(counts, shared=shared)).table
+    part = strategy.assign(table, np.random.default_rng(seed))
+    assert len(set(part[table["artist"] == "The Shared"])) == 1
+
+
+@pytest.mark.parametrize("strategy", [ArtistSplit(), ArtistKFold()], ids=lambda strategy: type(strategy).__name__)
+def test_another_seed_draws_other_artists(strategy: SplitStrategy) -> None:
+    made = catalogue_of(genre_rows([[3] * 12] * 3))
+    assert len({splitting.split(made, strategy, seed) for seed in range(5)}) == 5
+
+
+def test_ten_folds_of_artists_give_tenths_of_every_genre() -> None:
+    made = catalogue_of(genre_rows([[5] * 20] * 3))
+    found = parts_of(made, splitting.split(made, ArtistSplit(), 0))
+    assert (found.query("part == 'test'")["label"].value_counts() == 10).all()
+    assert (found.query("part == 'validation'")["label"].value_counts() == 10).all()
+    assert (found.query("part == 'train'")["label"].value_counts() == 80).all()
+
+
+def test_a_genre_of_three_artists_is_in_every_part() -> None:
+    made = catalogue_of(genre_rows([[5] * 20, [4, 4, 4]]))
+    found = parts_of(made, splitting.split(made, ArtistSplit(), 0))
+    assert (found.query("label == 'genre 1'")["part"].value_counts() == 4).all()
+
+
+def test_songs_of_unknown_artists_are_groups_of_their_own() -> None:
+    made = catalogue_of(genre_rows([[], []], unknown=30))
+    assert groups(made.table, "artist").tolist() == made.table["track_id"].tolist()
+    split = splitting.split(made, ArtistSplit(), 0)
+    assert [len(getattr(split, part)) for part in PARTS] == [48, 6, 6]
+
+
+def test_an_artist_on_both_sides_is_named() -> None:
+    made = catalogue_of(genre_rows([[4] * 4] * 2, unknown=3))
+    table = parts_of(made, splitting.split(made, ArtistKFold(3), 0))
+    splitting.prove(table, "artist", "artist")
+    planted = table.index[(table["part"] == "test") & (table["artist"] != "")][0]
+    artist = table.loc[planted, "artist"]
+    table.loc[planted, "part"] = "train"
+    with pytest.raises(BenchError, match=rf"the split leaks: the artist {artist} is on both sides \(1 such\)"):
+        splitting.prove(table, "artist", "artist")
+
+
+@pytest.mark.parametrize(
+    ("strategy", "least"), [(ArtistSplit(), "ArtistSplit needs at least 3"), (ArtistKFold(), "k=5 needs at least 5")]
+)
+def test_a_genre_of_too_few_artists_is_named(strategy: SplitStrategy, least: str) -> None:
+    made = catalogue_of(genre_rows([[3] * 6, [9, 9], [2] * 5]))
+    with pytest.raises(BenchError, match=rf"{least} artists a label, but genre 1 has 2; where the labels are"):
+        splitting.split(made, strategy, 0)
+
+
+def test_artists_that_are_the_labels_cannot_be_kept_apart() -> None:
+    with pytest.raises(BenchError) as caught:
+        splitting.split(catalogue_of(rows([[3] * 3] * 12)), ArtistSplit(), 0)
+    assert "but artist 00 has 1; artist 01 has 1;" in str(caught.value)
+    assert "artist 09 has 1; 2 more have too few; where the labels are the artists" in str(caught.value)
+    assert "split by albums or by songs" in str(caught.value)
+
+
+def test_a_frozen_artist_split_is_proved_again(tmp_path: Path) -> None:
+    made = catalogue_of(genre_rows([[3] * 5] * 2, unknown=2))
+    split = splitting.split(made, ArtistSplit(), 0)
+    table = parts_of(made, split)[["track_id", "label", "artist", "part"]]
+    file_split.write(tmp_path / "split.csv", table, [], ("artist", "artist"))
+    assert "# kept together: artist,artist\n" in (tmp_path / "split.csv").read_text()
+    strategy = FileSplit(str(tmp_path / "split.csv"))
+    assert splitting.split(made, strategy, 9) == split
+    assert (strategy.group, strategy.validation_group) == ("artist", "artist")
+    table.loc[table.index[(table["part"] == "test") & (table["artist"] != "")][0], "part"] = "train"
+    file_split.write(tmp_path / "torn.csv", table, [], ("artist", "artist"))
+    with pytest.raises(BenchError, match="the split leaks: the artist artist"):
+        splitting.split(made, FileSplit(str(tmp_path / "torn.csv")), 0)
+
+
+# Splits that the dataset's authors published
+
+
+def test_an_official_split_is_taken_as_it_is() -> None:
+    listed = rows([[6], [6]])
+    official = ["train", "train", "train", "validation", "test", ""] * 2
+    made = catalogue_of(listed.assign(official=official))
+    assert made.table["official"].tolist() == official
+    split = splitting.split(made, OfficialSplit(), 0)
+    assert [len(getattr(split, part)) for part in PARTS] == [6, 2, 2]
+    assert split == splitting.split(made, OfficialSplit(), 7)
+    assert "artist 00/album 0/song 05.mp3" not in tracks_of(split)
+    assert made.digest == catalogue_of(listed).digest, "what was measured before stays comparable"
+
+
+def test_a_dataset_without_an_official_split_is_told() -> None:
+    made = catalogue_of(rows([[3] * 3] * 2))
+    assert (made.table["official"] == "").all()
+    with pytest.raises(BenchError, match=r"publishes no split of its own .* use FileSplit .* ArtistSplit or SongSplit"):
+        splitting.split(made, OfficialSplit(), 0)
+
+
+def test_an_official_part_that_is_none_is_refused() -> None:
+    with pytest.raises(BenchError, match=r"Listed: artist 00/.* has the official part 'training'; expected train, "):
+        catalogue_of(rows([[3], [3]]).assign(official="training"))
+
+
 # The splits that are committed
 
 
@@ -587,3 +757,67 @@ def artist20_tracks(tree: dict[str, dict[str, list[str]]]) -> list[tuple[str, st
     return [
         (artist, album, song) for artist, albums in tree.items() for album, songs in albums.items() for song in songs
     ]
+
+
+@pytest.fixture(scope="module")
+def gtzan_tracks() -> pd.DataFrame:
+    """All of GTZAN, as a copy with .au files lists it."""
+    index = gtzan.index()
+    genres = [name.split(".")[0] for name in index.index]
+    listed = [f"{genre}/{name}.au" for genre, name in zip(genres, index.index, strict=True)]
+    return index.assign(track_id=listed, label=genres, album="", path="", fingerprint="").reset_index(drop=True)
+
+
+def proved_parts(made: Catalogue, strategy: SplitStrategy) -> pd.DataFrame:
+    """A split's parts; it keeps artists apart, the ones known."""
+    found = parts_of(made, splitting.split(made, strategy, 0))
+    used = found[found["part"].notna() & (found["artist"] != "")]
+    assert used.groupby("artist")["part"].nunique().max() == 1
+    assert (strategy.group, strategy.validation_group) == ("artist", "artist")
+    return found
+
+
+def test_the_fault_filtered_split_of_gtzan(gtzan_tracks: pd.DataFrame) -> None:
+    table = file_split.read(GTZAN / "fault_filtered.csv")
+    assert [int((table["part"] == part).sum()) for part in PARTS] == [443, 197, 290]
+    text = (GTZAN / "fault_filtered.csv").read_text()
+    assert all(word in text for word in ("# checksum: ", "Kereliuk", "Sturm", "Larsen", "2015"))
+    found = proved_parts(catalogue_of(gtzan_tracks), FileSplit(str(GTZAN / "fault_filtered.csv")))
+    assert found["part"].notna().sum() == 930
+    assert found.groupby("part")["label"].nunique().eq(10).all()
+
+
+def test_the_fault_filtered_split_is_the_published_one(real_music: Path) -> None:
+    table = file_split.read(GTZAN / "fault_filtered.csv")
+    for part, name in zip(PARTS, ("train", "valid", "test"), strict=True):
+        published = real_music / "lists" / f"gtzan_fault_filtered_{name}.txt"
+        if not published.is_file():
+            pytest.skip(f"no list {published}")
+        assert set(table.loc[table["part"] == part, "track_id"]) == set(published.read_text().split())
+
+
+def test_the_artist_filtered_folds_of_gtzan(gtzan_tracks: pd.DataFrame) -> None:
+    made = catalogue_of(gtzan_tracks)
+    path = str(GTZAN / "artist_filtered_{fold}.csv")
+    folds = [proved_parts(made, FileSplit(path, k=5, fold=fold)) for fold in range(5)]
+    tested = [track for found in folds for track in found.loc[found["part"] == "test", "track_id"]]
+    assert sorted(tested) == made.table["track_id"].tolist()
+    for fold, found in enumerate(folds):
+        counts = found["part"].value_counts()
+        told = f"{counts['train']} train, {counts['validation']} validation, {counts['test']} test"
+        text = (GTZAN / f"artist_filtered_{fold}.csv").read_text()
+        assert told in text
+        assert "# checksum: " in text
+        assert found.groupby("part")["label"].nunique().eq(10).all()
+        assert 190 <= counts["test"] <= 215
+
+
+@pytest.mark.parametrize("ending", [".au", ".wav"])
+@pytest.mark.parametrize("name", ["fault_filtered.csv", "artist_filtered_3.csv"])
+def test_gtzans_splits_fit_a_part_of_it(gtzan_tracks: pd.DataFrame, name: str, ending: str) -> None:
+    few = gtzan_tracks[gtzan_tracks["track_id"].str.contains("blues|rock")]
+    made = catalogue_of(few.assign(track_id=few["track_id"].str.replace(".au", ending)))
+    with pytest.raises(BenchError, match="set partial: true"):
+        splitting.split(made, FileSplit(str(GTZAN / name)), 0)
+    found = proved_parts(made, FileSplit(str(GTZAN / name), partial=True))
+    assert found.groupby("part")["label"].nunique().eq(2).all()

@@ -34,7 +34,7 @@ class Folder(Dataset):
         if not root.is_dir():
             raise BenchError(f"no folder {root}; dataset.root must hold artist/album/song files")
         self._check_artists(root)
-        rows = [row for file in _audio_files(root) if (row := self._row(root, file))]
+        rows = [row for file in audio_files(root) if (row := self._row(root, file))]
         if not rows:
             raise BenchError(f"no audio in {root}: expected artist/album/song with one of {', '.join(EXTENSIONS)}")
         return pd.DataFrame(rows)
@@ -61,7 +61,7 @@ class Folder(Dataset):
                 raise BenchError(f"no artist folder {artist!r} in {root}; there are {', '.join(there) or 'none'}")
 
 
-def _audio_files(root: Path) -> Iterator[Path]:
+def audio_files(root: Path) -> Iterator[Path]:
     """Every audio file below a folder, linked folders included, each folder once."""
     seen: set[str] = set()
     for folder, folders, names in os.walk(root, followlinks=True):

@@ -27,14 +27,7 @@ class Manifest(Dataset):
 
     def tracks(self) -> pd.DataFrame:
         csv = Path(self.csv).expanduser()
-        if not csv.is_file():
-            raise BenchError(f"no manifest {csv}")
-        try:
-            table = pd.read_csv(csv, dtype=str, keep_default_na=False, skipinitialspace=True)
-        except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-            raise BenchError(f"{csv}: not a readable CSV ({error})") from None
-        self._check(csv, table)
-        table = table.apply(lambda column: column.str.strip())
+        table = read_rows(csv, ("path", "label"), OPTIONAL)
         root = Path(self.root).expanduser() if self.root else csv.parent
         paths = [root / name for name in table["path"]]
         if not any(path.is_file() for path in paths):
@@ -48,14 +41,33 @@ class Manifest(Dataset):
         rows["fingerprint"] = [fingerprint(path) for path in paths]
         return rows
 
-    def _check(self, csv: Path, table: pd.DataFrame) -> None:
-        if not isinstance(table.index, pd.RangeIndex):
-            raise BenchError(f"{csv}: its rows have more cells than its heading; quote a name that holds a comma")
-        for column in ("path", "label"):
-            if column not in table:
-                raise BenchError(f"{csv}: no column {column!r}; expected path,label[,{','.join(OPTIONAL)}]")
-            empty = table.index[table[column].str.strip() == ""]
-            if len(empty):
-                raise BenchError(f"{csv}, line {empty[0] + 2}: empty {column}")
-        if table.empty:
-            raise BenchError(f"{csv}: no rows")
+
+def read_rows(csv: Path, needed: tuple[str, ...], optional: tuple[str, ...] = ()) -> pd.DataFrame:
+    """Reads a CSV of texts, spaces around them removed.
+
+    Args:
+        csv: the file.
+        needed: columns that have to be there, with no cell empty.
+        optional: columns that may be there, for the message.
+
+    Raises:
+        BenchError: no such file, no CSV, no rows, a column or cell missing.
+    """
+    if not csv.is_file():
+        raise BenchError(f"no manifest {csv}")
+    try:
+        table = pd.read_csv(csv, dtype=str, keep_default_na=False, skipinitialspace=True)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise BenchError(f"{csv}: not a readable CSV ({error})") from None
+    if not isinstance(table.index, pd.RangeIndex):
+        raise BenchError(f"{csv}: its rows have more cells than its heading; quote a name that holds a comma")
+    for column in needed:
+        if column not in table:
+            more = f"[,{','.join(optional)}]" if optional else ""
+            raise BenchError(f"{csv}: no column {column!r}; expected {','.join(needed)}{more}")
+        empty = table.index[table[column].str.strip() == ""]
+        if len(empty):
+            raise BenchError(f"{csv}, line {empty[0] + 2}: empty {column}")
+    if table.empty:
+        raise BenchError(f"{csv}: no rows")
+    return table.apply(lambda column: column.str.strip())

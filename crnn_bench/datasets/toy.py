@@ -60,14 +60,14 @@ class Toy(Dataset):
         ]
         return pd.DataFrame(rows)
 
-    def read(self, track: pd.Series, sample_rate: int) -> NDArray[np.float32]:
+    def read(self, track: pd.Series, sample_rate: float) -> NDArray[np.float32]:
         """Composes a track; the same samples in any order and process."""
         artist, album, song = track["track_id"].split("/")
         style = composer.draw_style(self._rng("style", artist))
         production = composer.draw_production(self._rng("production", artist, album), self.album_effect)
         rng = self._rng("song", artist, album, song)
-        dry = composer.compose(style, rng, self.seconds, production.cents, sample_rate)
-        return composer.produce(dry, production, self._rng("room", artist, album, song), sample_rate)
+        dry = composer.compose(style, rng, self.seconds, production.cents, int(sample_rate))
+        return composer.produce(dry, production, self._rng("room", artist, album, song), int(sample_rate))
 
     def _rng(self, *names: str) -> np.random.Generator:
         return generator(self.seed, "/".join(names))

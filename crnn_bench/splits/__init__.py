@@ -9,13 +9,15 @@ from numpy.typing import NDArray
 
 from crnn_bench.errors import BenchError
 
+TOLD = 10  # labels that an error names before it counts the others
+
 
 class SplitStrategy(ABC):
     """Assigns tracks to parts, deterministically in the generator that it is given.
 
     Attributes:
         fold: which fold of `n_folds`; `None` stands for all of them, one cell each.
-        group: what must not straddle the test part and the rest: `track_id` or `album`.
+        group: what must not straddle the test part and the rest: `track_id`, `album` or `artist`.
         validation_group: the same between training and validation.
     """
 
@@ -33,8 +35,20 @@ class SplitStrategy(ABC):
             rng: the only source of randomness.
 
         Raises:
-            BenchError: the split is impossible; names the artist.
+            BenchError: the split is impossible; names the label.
         """
+
+
+def groups(tracks: pd.DataFrame, group: str) -> pd.Series:
+    """Names what each track has to stay together with; one of an unknown artist is a group of its own.
+
+    Args:
+        tracks: a catalogue's table.
+        group: `track_id`, `album` (of an artist) or `artist`.
+    """
+    if group == "album":
+        return tracks["artist"] + "/" + tracks["album"]
+    return tracks["artist"].where(tracks["artist"] != "", tracks["track_id"]) if group == "artist" else tracks[group]
 
 
 def stratified_sample(labels: pd.Series, fraction: float, rng: np.random.Generator) -> NDArray[np.bool_]:
@@ -62,19 +76,22 @@ def require(tracks: pd.DataFrame, column: str, least: int, what: str) -> None:
 
     Args:
         tracks: a catalogue's table.
-        column: `track_id` or `album`.
+        column: `track_id`, `album` or `artist`.
         least: number of different values that each label needs.
         what: the strategy, for the message.
     """
-    without = tracks[tracks[column] == ""]
+    names = groups(tracks, column) if column == "artist" else tracks[column]
+    without = tracks[names == ""]
     if len(without):
         raise BenchError(f"{what} needs to know the album of every song, but {without['track_id'].iloc[0]} has none")
-    unlike = tracks.groupby("label")[column].nunique()
-    short = [(label, int(unlike.get(label, 0))) for label in sorted(tracks["label"].unique())]
-    lacking = [f"{label} has {number}" for label, number in short if number < least]
+    unlike = names.groupby(tracks["label"]).nunique().sort_index()
+    lacking = [f"{label} has {number}" for label, number in unlike.items() if number < least]
     if lacking:
+        told = lacking if len(lacking) <= TOLD else [*lacking[:TOLD], f"{len(lacking) - TOLD} more have too few"]
+        hint = "; where the labels are the artists themselves, split by albums or by songs"
         raise BenchError(
-            f"{what} needs at least {least} {column.removesuffix('_id')}s a label, but {'; '.join(lacking)}"
+            f"{what} needs at least {least} {column.removesuffix('_id')}s a label, but {'; '.join(told)}"
+            + (hint if column == "artist" else "")
         )
 
 
@@ -95,6 +112,26 @@ def deal_folds(labels: pd.Series, items: pd.Series, k: int, rng: np.random.Gener
         fold_of = {item: (turn + position) % k for position, item in enumerate(order)}
         folds[mine] = [fold_of[item] for item in items[mine]]
         turn += len(order)
+    return folds
+
+
+def deal_artists(tracks: pd.DataFrame, k: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Deals whole artists to folds 0 to k-1, so that each label's songs are spread as evenly as its artists allow.
+
+    Args:
+        tracks: a catalogue's table.
+        k: at most the number of artists of any label.
+
+    Returns:
+        Fold of each track, shape (n,).
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    dealer = StratifiedGroupKFold(k, shuffle=True, random_state=int(rng.integers(2**31)))
+    labels, artists = (pd.factorize(names, sort=True)[0] for names in (tracks["label"], groups(tracks, "artist")))
+    folds = np.empty(len(tracks), dtype=np.int64)
+    for fold, (_, dealt) in enumerate(dealer.split(labels, labels, artists)):
+        folds[dealt] = fold
     return folds
 
 

@@ -16,6 +16,7 @@ from crnn_bench.splits import SplitStrategy, check_fold
 from crnn_bench.whole import replacing
 
 CHECKSUM = "# checksum: "
+KEPT = ("track_id", "album", "artist")
 TRACKS, ALBUMS = ("track_id", "track_id"), ("album", "album")
 GROUPS = "# kept together: "
 
@@ -106,10 +107,11 @@ def read(path: Path) -> pd.DataFrame:
     if len(repeated):
         hint = "" if len(columns) == 1 else "; a split of songs needs a column track_id"
         raise BenchError(f"{path}: {'/'.join(repeated[columns].iloc[0])} stands there twice{hint}")
-    groups = tuple(_stated(comments, GROUPS).split(",")) if _stated(comments, GROUPS) else TRACKS
-    if len(groups) != 2 or not set(groups) <= {*TRACKS, *ALBUMS}:
-        raise BenchError(f"{path}: {GROUPS}{','.join(groups)} is not track_id or album, twice")
-    table.attrs["groups"] = ALBUMS if columns == ["artist", "album"] else groups
+    stated = _stated(comments, GROUPS)
+    groups = tuple(stated.split(",")) if stated else ALBUMS if "album" in columns else TRACKS
+    if len(groups) != 2 or not set(groups) <= set(KEPT):
+        raise BenchError(f"{path}: {GROUPS}{stated} is not track_id, album or artist, twice")
+    table.attrs["groups"] = groups
     return table
 
 

@@ -1,0 +1,249 @@
+"""Ready-made features: the usual CSVs, the FMA's, rows of one song kept together, and published numbers beside ours."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from crnn_bench import catalogue, config, published, report
+from crnn_bench.cli import main
+from crnn_bench.datasets.feature_table import FeatureTable
+from crnn_bench.datasets.fma_features import FmaFeatures
+from crnn_bench.errors import BenchError
+from crnn_bench.features.fma_table import FmaTable
+from crnn_bench.features.gtzan_table import GtzanTable
+
+EXPERIMENTS = Path(__file__).parents[1] / "experiments"
+GENRES = ("blues", "classical", "disco", "jazz")
+
+
+def gtzan_csv(path: Path, songs: int = 10, parts: int = 1, seed: int = 0) -> Path:
+    """A table in the shape of GTZAN mirrors; rows of one song are nearly alike, genres differ a little."""
+    rng = np.random.default_rng(seed)
+    rows: list[list[Any]] = []
+    for number, genre in enumerate(GENRES):
+        for song in range(songs):
+            own = rng.normal(size=57) + 0.25 * number
+            for part in range(parts):
+                name = f"{genre}.{song:05}.{part}.wav" if parts > 1 else f"{genre}.{song:05}.wav"
+                rows.append([name, 66149, *(own + 0.1 * rng.normal(size=57)), genre])
+    pd.DataFrame(rows, columns=["filename", "length", *GtzanTable().columns, "label"]).to_csv(path, index=False)
+    return path
+
+
+def test_a_row_a_song(tmp_path: Path) -> None:
+    path = gtzan_csv(tmp_path / "features_30_sec.csv")
+    dataset = FeatureTable(str(path))
+    tracks = catalogue.listing(dataset)
+    raw = pd.read_csv(path).set_index("filename")
+    assert len(tracks) == 40
+    assert tracks["track_id"].iloc[0] == "blues/blues.00000"
+    assert set(tracks["label"]) == set(GENRES)
+    read = dataset.read(tracks.iloc[13], 1.0)
+    expected = raw.loc[tracks["track_id"].iloc[13].split("/")[1] + ".wav", list(GtzanTable().columns)]
+    assert read.shape == (1, 57), "neither the length nor the label is a feature"
+    assert read[0] == pytest.approx(expected.to_numpy(np.float32))
+    assert dataset.features.is_table
+    assert dataset.features.row_seconds is None
+
+
+def test_rows_of_one_song_are_one_track(tmp_path: Path) -> None:
+    path = gtzan_csv(tmp_path / "features_3_sec.csv", parts=10)
+    song, row = (FeatureTable(str(path), row_seconds=3, unit=unit) for unit in ("song", "row"))  # type: ignore[arg-type]
+    assert len(catalogue.listing(song)) == 40
+    assert song.read(catalogue.listing(song).iloc[0], 1 / 3).shape == (10, 57)
+    assert song.features.frames_per_second == pytest.approx(1 / 3)
+    rows = catalogue.listing(row)
+    assert len(rows) == 400
+    assert row.read(rows.iloc[0], 1 / 3).shape == (1, 57)
+    assert rows["album"].nunique() == 40, "the song stands as the album"
+
+
+def test_a_parquet_file_and_columns_of_other_names(tmp_path: Path) -> None:
+    table = pd.DataFrame(
+        {"name": ["b.mp3", "a.mp3"], "genre": ["x", "y"], "artist": ["q", "r"], "tempo": [3.0, 4.0], "rms": [1, 2]}
+    )
+    table.to_parquet(tmp_path / "mine.parquet")
+    dataset = FeatureTable(str(tmp_path / "mine.parquet"), filename="name", label="genre")
+    tracks = catalogue.listing(dataset)
+    assert tracks[["track_id", "label", "artist"]].to_numpy().tolist() == [["x/b", "x", "q"], ["y/a", "y", "r"]]
+    assert dataset.read(tracks.iloc[1], 1.0).tolist() == [[4.0, 2.0]]
+
+
+def test_a_column_song_says_which_rows_belong_together(tmp_path: Path) -> None:
+    table = pd.DataFrame({"filename": list("abcd"), "label": list("xxyy"), "song": list("ppqq"), "rms": range(4)})
+    table.to_csv(tmp_path / "t.csv", index=False)
+    tracks = catalogue.listing(FeatureTable(str(tmp_path / "t.csv"), row_seconds=5))
+    assert list(tracks["track_id"]) == ["x/p", "y/q"]
+
+
+GOOD = {"filename": ["a.0.wav", "a.1.wav", "b.0.wav"], "label": ["x", "x", "y"], "rms": [1.0, 2.0, 3.0]}
+
+
+@pytest.mark.parametrize(
+    ("change", "seconds", "said"),
+    [
+        ({"filename": ["a", "a", "b"]}, None, "x/a has 2 rows; say what seconds a row describes: row_seconds"),
+        ({"filename": ["a.0", "a.1", "b"]}, 3.0, "b has no number of its part at the end; add a column song"),
+        ({"label": ["x", "y", "y"], "song": ["a", "a", "a"]}, 3.0, ""),
+        ({"rms": [1.0, "loud", 3.0]}, 3.0, "column 'rms' holds 'loud', which is no number"),
+        ({"label": None}, 3.0, "no column 'label'; it has filename, rms"),
+        ({"filename": None}, 3.0, "no column 'filename'"),
+        ({"rms": None}, 3.0, "no rows of features"),
+    ],
+)
+def test_a_table_that_cannot_be_used_says_why(
+    tmp_path: Path, change: dict[str, Any], seconds: float | None, said: str
+) -> None:
+    columns = {name: values for name, values in {**GOOD, **change}.items() if values is not None}
+    pd.DataFrame(columns).to_csv(tmp_path / "bad.csv", index=False)
+    dataset = FeatureTable(str(tmp_path / "bad.csv"), row_seconds=seconds)
+    if said:
+        with pytest.raises(BenchError, match=r"bad\.csv") as caught:
+            catalogue.listing(dataset)
+        assert said in str(caught.value)
+    else:
+        assert list(catalogue.listing(dataset)["track_id"]) == ["x/a", "y/a"], "a song is known with its label"
+
+
+def test_no_table_and_no_csv(tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match=r"no feature table .*gone\.csv"):
+        catalogue.listing(FeatureTable(str(tmp_path / "gone.csv")))
+    (tmp_path / "noise.parquet").write_bytes(b"PAR1 no, not really")
+    with pytest.raises(BenchError, match="not a readable table"):
+        catalogue.listing(FeatureTable(str(tmp_path / "noise.parquet")))
+    with pytest.raises(BenchError, match="row_seconds must be above 0, got 0"):
+        FeatureTable("x.csv", row_seconds=0)
+
+
+def run(tmp_path: Path, yaml: Path, *settings: str) -> Path:
+    arguments = [word for setting in settings for word in ("--set", setting)]
+    assert main(["run", str(yaml), "--out", str(tmp_path / "out"), *arguments]) == 0
+    return tmp_path / "out"
+
+
+def test_the_leaking_split_shows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`experiments/gtzan_leakage.yaml` on a table whose genres are hardly told but whose songs are."""
+    path = gtzan_csv(tmp_path / "features_3_sec.csv", parts=10)
+    settings = (f"dataset.path={path}", "grid.model=[KNN]", "grid.seed=[0, 21]")
+    out = run(tmp_path, EXPERIMENTS / "gtzan_leakage.yaml", *settings)
+    table = pd.read_csv(out / "results.csv").groupby("dataset.unit")["f1_slice"].mean()
+    assert table["row"] > 0.95
+    assert table["song"] < table["row"] - 0.3
+    printed = capsys.readouterr().out
+    assert "test albums are heard in training" in printed
+    assert "dataset.unit" in printed
+
+
+def test_a_track_with_a_nan_is_left_out_by_name_and_column(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = gtzan_csv(tmp_path / "features_30_sec.csv")
+    table = pd.read_csv(path)
+    table.loc[table["filename"] == "disco.00003.wav", "rms_var"] = np.nan
+    table.to_csv(path, index=False)
+    yaml = tmp_path / "nan.yaml"
+    yaml.write_text(f"name: nan\ndataset: {{class_path: FeatureTable, init_args: {{path: {path}}}}}\nmodel: KNN\n")
+    run(tmp_path, yaml)
+    assert "left out: disco/disco.00003: its rms_var is missing, NaN or infinite" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("model", "said"), [("CRNN", "CRNN needs frames"), ("MfccSVM", "MfccSVM needs audio")])
+def test_models_that_need_audio_are_refused(
+    tmp_path: Path, model: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = gtzan_csv(tmp_path / "features_30_sec.csv")
+    yaml = tmp_path / "q.yaml"
+    yaml.write_text(f"name: q\ndataset: {{class_path: FeatureTable, init_args: {{path: {path}}}}}\nmodel: {model}\n")
+    assert main(["run", str(yaml)]) == 2
+    assert said in capsys.readouterr().err
+
+
+# The Free Music Archive
+
+
+def fma_tree(root: Path, tracks: int = 96, seed: int = 0) -> Path:
+    """`fma_metadata` in the published shape: several header lines, ids as the index, genres that features tell."""
+    rng = np.random.default_rng(seed)
+    numbers = sorted(rng.choice(np.arange(2, 100000), tracks, replace=False))
+    genres = [("Electronic", "Experimental", "Folk", "Rock")[index % 4] for index in range(tracks)]
+    artists = [index // 2 for index in range(tracks)]
+    about = {
+        ("album", "id"): artists,
+        ("album", "title"): [f"Album {artist}" for artist in artists],
+        ("artist", "id"): artists,
+        ("artist", "name"): [f"Artist {artist}" for artist in artists],
+        ("set", "split"): [("training", "training", "validation", "test")[index % 16 // 4] for index in range(tracks)],
+        ("set", "subset"): ["small"] * tracks,
+        ("track", "duration"): [180] * tracks,
+        ("track", "genre_top"): genres,
+        ("track", "title"): [f"Song {number}" for number in numbers],
+    }
+    folder = root / "fma_metadata"
+    folder.mkdir(parents=True)
+    index = pd.Index(numbers, name="track_id")
+    pd.DataFrame(about, index=index).to_csv(folder / "tracks.csv")
+    names = [tuple(name.rsplit(" ", 2)) for name in FmaTable().columns]
+    values = rng.normal(size=(tracks, 518)) + 1.5 * np.array([[sorted(set(genres)).index(genre)] for genre in genres])
+    columns = pd.MultiIndex.from_tuples(names, names=["feature", "statistics", "number"])
+    pd.DataFrame(values, index=index, columns=columns).to_csv(folder / "features.csv")
+    return root
+
+
+def test_the_fma_table_is_joined_to_its_tracks(tmp_path: Path) -> None:
+    dataset = FmaFeatures(str(fma_tree(tmp_path)))
+    tracks = catalogue.listing(dataset)
+    assert dataset.name == "fma_small"
+    assert len(tracks) == 96
+    raw = pd.read_csv(tmp_path / "fma_metadata" / "features.csv", skiprows=4, header=None).set_index(0)
+    row = tracks.iloc[5]
+    assert dataset.read(row, 1.0)[0] == pytest.approx(raw.loc[int(row["track_id"])].to_numpy(np.float32))
+    assert set(tracks["official"]) == {"train", "validation", "test"}
+
+
+def test_the_fma_table_given_as_a_plain_one_names_the_remedy(tmp_path: Path) -> None:
+    fma_tree(tmp_path)
+    with pytest.raises(BenchError, match=r"whose labels are in tracks\.csv; use FmaFeatures"):
+        catalogue.listing(FeatureTable(str(tmp_path / "fma_metadata" / "features.csv")))
+
+
+def test_the_ten_rows_of_the_report_stand_beside_the_published_scores(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`experiments/fma_small_classical.yaml`, every model of it on the split of the report."""
+    settings = (f"dataset.root={fma_tree(tmp_path)}", "grid.split=[SongSplit]")
+    out = run(tmp_path, EXPERIMENTS / "fma_small_classical.yaml", *settings)
+    table = pd.read_csv(out / "published.csv")
+    f1 = table[table["metric"] == "f1"].set_index("model")
+    assert len(table) == 20
+    assert set(table["split"]) == {"SongSplit"}
+    assert set(table["part"]) == {"validation"}
+    assert f1["published"].to_dict() == {
+        "LogisticRegression": 0.5673, "DecisionTree": 0.3651, "RandomForest": 0.3254, "SVC": 0.4431, "NuSVC": 0.5592,
+        "LinearSVC": 0.5459, "GradientBoosting": 0.5606, "ExtraTrees": 0.5498, "XGBoost": 0.5808, "AdaBoost": 0.4229,
+    }  # fmt: skip
+    ours = pd.read_csv(out / "results.csv").query("split == 'SongSplit'").set_index("model")["f1_song_validation"]
+    assert f1["ours"].to_dict() == pytest.approx(ours.drop("MajorityClass").to_dict())
+    printed = capsys.readouterr().out
+    assert "0.581" in printed
+    assert "Rai, De Vitry & Mohamed" in printed
+    assert "0.5808" in (out / "report.html").read_text() or "0.581" in (out / "report.html").read_text()
+
+
+def test_every_published_number_names_its_source() -> None:
+    numbers = published.numbers()
+    assert (numbers["source"].str.len() > 10).all()
+    assert numbers["value"].between(0, 1).all()
+    assert (numbers["best"].isna() | (numbers["best"] >= numbers["value"])).all()
+    assert not numbers.duplicated([*published.PROTOCOL, "part", "level", "metric"]).any()
+    assert set(numbers["part"]) <= {"validation", "test"}
+
+
+def test_nothing_is_published_of_other_music(tmp_path: Path) -> None:
+    path = gtzan_csv(tmp_path / "features_30_sec.csv")
+    yaml = tmp_path / "q.yaml"
+    yaml.write_text(f"name: q\ndataset: {{class_path: FeatureTable, init_args: {{path: {path}}}}}\nmodel: XGBoost\n")
+    out = run(tmp_path, yaml)
+    assert published.beside(report.stored(out)).empty
+    assert not (out / "published.csv").exists()
+    assert config.load(yaml).cells[0].parameters["clip_seconds"] is None
