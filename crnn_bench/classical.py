@@ -1,5 +1,8 @@
 """Fit and predict for the scikit-learn family."""
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,57 +11,82 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
 
 from crnn_bench.baselines import Baseline
+from crnn_bench.errors import BenchError
 from crnn_bench.records import Slices
 from crnn_bench.seeds import derive
 
 
 @dataclass
 class FittedBaseline:
-    """A fitted estimator; its scores become probabilities by one temperature.
+    """A fitted estimator; where it gives no probabilities, one temperature makes some of its scores.
 
     Attributes:
         baseline: how it summarises frames.
         estimator: fitted on the training part alone.
-        temperature: divides decision values before the softmax; fitted on validation slices (Guo et al. 2017).
+        temperature: divides decision values before the softmax; fitted on validation slices (Guo et al. 2017). `None`
+            where the estimator has probabilities of its own.
         n_classes: of the experiment.
+        shape: of one input of the estimator, (columns,), or (-1, bins) where it takes frames.
         details: numbers for the record.
     """
 
     baseline: Baseline
     estimator: BaseEstimator
-    temperature: float
+    temperature: float | None
     n_classes: int
+    shape: tuple[int, ...]
     details: dict[str, Any]
 
     def predict_proba(self, slices: Slices) -> NDArray[np.float64]:
         """(slices, classes)."""
-        scores = _scores(self.estimator, _summaries(self.baseline, slices), self.n_classes)
-        probabilities: NDArray[np.float64] = softmax(scores / self.temperature, axis=1)
+        vectors = self.baseline.inputs(slices)
+        with _told_as_one_line(self.baseline):
+            if self.temperature is None:
+                probabilities: NDArray[np.float64] = np.zeros((len(slices), self.n_classes))
+                probabilities[:, self.estimator.classes_] = self.estimator.predict_proba(vectors)
+            else:
+                scores = _scores(self.estimator, vectors, self.n_classes)
+                probabilities = softmax(scores / self.temperature, axis=1)
         return probabilities
 
 
 def fit(baseline: Baseline, train: Slices, validation: Slices, n_classes: int, seed: int) -> FittedBaseline:
-    """Fits on training slices; only the temperature, which changes no slice's decision, looks at validation slices."""
+    """Fits on training slices; only the temperature, which changes no slice's decision, looks at validation slices.
+
+    Raises:
+        BenchError: the estimator refuses the data; says why.
+    """
     estimator = baseline.estimator(derive(seed, "estimator"))
-    estimator.fit(_summaries(baseline, train), train.label)
-    scores = _scores(estimator, _summaries(baseline, validation), n_classes)
-    temperature = _temperature(scores, validation.label)
-    return FittedBaseline(baseline, estimator, temperature, n_classes, {"temperature": temperature})
+    details: dict[str, Any] = {}
+    with _told_as_one_line(baseline), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ConvergenceWarning)
+        estimator.fit(inputs := baseline.inputs(train), train.label)
+    if any(issubclass(warning.category, ConvergenceWarning) for warning in caught):
+        details["remark"] = "stopped before it converged; raise its max_iter"
+    temperature = None
+    if not hasattr(estimator, "predict_proba"):
+        scores = _scores(estimator, baseline.inputs(validation), n_classes)
+        temperature = details["temperature"] = _temperature(scores, validation.label)
+    shape = inputs.shape[1:] if inputs.ndim > 1 else (-1, train.n_bins)
+    return FittedBaseline(baseline, estimator, temperature, n_classes, shape, details)
 
 
-def _summaries(baseline: Baseline, slices: Slices) -> NDArray[np.float32]:
-    return np.stack([baseline.summarise(slices[item].astype(np.float32)) for item in range(len(slices))])
+@contextmanager
+def _told_as_one_line(baseline: Baseline) -> Iterator[None]:
+    """scikit-learn says by `ValueError` that data and arguments do not go together."""
+    try:
+        yield
+    except ValueError as error:
+        raise BenchError(f"{type(baseline).__name__}: {str(error).splitlines()[0]}") from error
 
 
-def _scores(estimator: BaseEstimator, vectors: NDArray[np.float32], n_classes: int) -> NDArray[np.float64]:
-    """Log-probabilities or decision values, (n, classes); a class that was never trained gets the lowest."""
-    if hasattr(estimator, "predict_proba"):
-        known = np.log(np.maximum(estimator.predict_proba(vectors), 1e-12))
-    else:
-        known = estimator.decision_function(vectors)
-        known = np.stack([-known, known], axis=1) if known.ndim == 1 else known
+def _scores(estimator: BaseEstimator, vectors: NDArray[Any], n_classes: int) -> NDArray[np.float64]:
+    """Decision values, (n, classes); a class that was never trained gets the lowest."""
+    known = estimator.decision_function(vectors)
+    known = np.stack([-known, known], axis=1) if known.ndim == 1 else known
     scores = np.full((len(vectors), n_classes), known.min() - 10.0)
     scores[:, estimator.classes_] = known
     return scores

@@ -12,9 +12,9 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from crnn_bench import classical
+from crnn_bench.baselines.logistic_regression import LogisticRegression
 from crnn_bench.baselines.mfcc_svm import MfccSVM
 from crnn_bench.classical import FittedBaseline
-from crnn_bench.errors import BenchError
 from crnn_bench.features.mfcc import Mfcc
 from crnn_bench.records import Slices
 from crnn_bench.slicing import cut
@@ -109,6 +109,7 @@ def test_the_temperature_makes_validation_slices_most_probable() -> None:
         probabilities = softmax(scores / temperature, axis=1)
         return float(-np.log(probabilities[np.arange(len(doubtful)), doubtful.label]).mean())
 
+    assert fitted.temperature is not None
     assert fitted.details == {"temperature": fitted.temperature}
     assert 0.02 < fitted.temperature < 50
     assert all(log_loss(fitted.temperature) < log_loss(fitted.temperature * factor) for factor in (0.8, 1.25))
@@ -149,7 +150,7 @@ def test_two_classes() -> None:
 
 def test_song_level() -> None:
     """A slice is a song, of whatever length."""
-    baseline = MfccSVM(n_mfcc=N_MFCC, level="song")
+    baseline = MfccSVM(n_mfcc=N_MFCC)
     train, test = toy_slices(90, seed=1, clip=None), toy_slices(9, seed=3, clip=None)
     arrays = [array[: 60 - 3 * number] for number, array in enumerate(test.arrays)]
     test = replace(test, arrays=arrays, length=np.array([len(array) for array in arrays]))
@@ -159,10 +160,13 @@ def test_song_level() -> None:
 
 
 def test_the_baseline_brings_its_own_features() -> None:
-    assert MfccSVM(n_mfcc=13).features.key == Mfcc(n_mfcc=13).key
+    features = MfccSVM(n_mfcc=13).features
+    assert features is not None
+    assert features.key == Mfcc(n_mfcc=13).key
     assert MfccSVM().summarise(np.ones((7, 20), np.float32)).tolist() == [1] * 20 + [0] * 20
 
 
-def test_a_level_that_is_none_is_refused() -> None:
-    with pytest.raises(BenchError, match="level must be slice or song, got 'album'"):
-        MfccSVM(level="album")
+def test_a_model_that_does_not_converge_says_so() -> None:
+    fitted = classical.fit(LogisticRegression(C=1e6, max_iter=1), TRAIN, VALIDATION, 3, seed=0)
+    assert fitted.details == {"remark": "stopped before it converged; raise its max_iter"}
+    assert classical.fit(LogisticRegression(), TRAIN, VALIDATION, 3, seed=0).details == {}

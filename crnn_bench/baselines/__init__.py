@@ -1,32 +1,78 @@
 """Classical baselines: one file each; frames are summarised to a vector, a scikit-learn estimator does the rest."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
 
 from crnn_bench.features import Feature
+from crnn_bench.features.mfcc import Mfcc
+from crnn_bench.records import Slices
+
+
+def mean_and_deviation(frames: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(frames, bins) to the mean and deviation of each bin, (2 * bins,); a single frame, a table's row, is itself."""
+    return frames[0] if len(frames) == 1 else np.concatenate([frames.mean(axis=0), frames.std(axis=0)])
 
 
 class Baseline(ABC):
-    """A scikit-learn classifier of vectors made from frames.
+    """A classifier of slices, or of whole songs where an experiment's `clip_seconds` is `song`.
 
     Attributes:
-        level: `slice` classifies each slice; `song` classifies each whole song once, whatever the clip length.
+        space: what `search` draws from, where the YAML does not say: by constructor argument a list of values, or
+            `{uniform: [low, high]}`, `{loguniform: [low, high]}`, `{randint: [low, high]}`.
     """
 
-    level: str = "slice"
+    space: Mapping[str, Any] = {}
 
     @property
-    @abstractmethod
-    def features(self) -> Feature:
-        """The frames that it summarises; a baseline brings its own."""
+    def features(self) -> Feature | None:
+        """The frames that it hears; `None` takes the experiment's."""
+        return None
 
-    @abstractmethod
     def summarise(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(frames, bins) to one vector (dimensions,)."""
+        """(frames, bins) to a vector; a model of frames returns them, and its estimator takes a sequence of those."""
+        return mean_and_deviation(frames)
 
-    @abstractmethod
     def estimator(self, seed: int) -> BaseEstimator:
         """An unfitted classifier, scaler included, with `predict_proba` or `decision_function`."""
+        return Pipeline([("scale", StandardScaler()), ("classifier", self.classifier(seed))])
+
+    @abstractmethod
+    def classifier(self, seed: int) -> BaseEstimator:
+        """The last step alone, unfitted; `seed` is its only source of randomness."""
+
+    def inputs(self, slices: Slices) -> NDArray[Any]:
+        """What the estimator takes of each slice: vectors (slices, columns), or an object array of frames.
+
+        Raises:
+            BenchError: a value is NaN or infinite; names its track and column.
+        """
+        summaries = [self.summarise(frames) for frames in slices.frames()]
+        if summaries[0].ndim == 1:
+            return np.stack(summaries)
+        ragged = np.empty(len(summaries), dtype=object)
+        for item, frames in enumerate(summaries):
+            ragged[item] = frames
+        return ragged
+
+
+class FrameModel(Baseline):
+    """A baseline that hears the MFCC frames themselves; its classifier takes a sequence of (frames, bins)."""
+
+    n_mfcc: int
+
+    @property
+    def features(self) -> Feature:
+        return Mfcc(n_mfcc=self.n_mfcc)
+
+    def summarise(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
+        return frames
+
+    def estimator(self, seed: int) -> BaseEstimator:
+        return Pipeline([("classifier", self.classifier(seed))])

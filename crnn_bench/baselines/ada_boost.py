@@ -1,0 +1,21 @@
+"""Boosted stumps."""
+
+from sklearn.base import BaseEstimator
+from sklearn.ensemble import AdaBoostClassifier
+
+from crnn_bench.baselines import Baseline
+from crnn_bench.plugins import refuse_below
+
+
+class AdaBoost(Baseline):
+    """AdaBoost (SAMME) of trees with one split."""
+
+    space = {"n_estimators": [50, 100, 200, 400], "learning_rate": {"loguniform": [0.05, 2.0]}}
+
+    def __init__(self, n_estimators: int = 100, learning_rate: float = 1.0) -> None:
+        self.n_estimators = n_estimators
+        self.learning_rate = learning_rate
+        refuse_below(self, n_estimators=1, learning_rate=1e-12)
+
+    def classifier(self, seed: int) -> BaseEstimator:
+        return AdaBoostClassifier(n_estimators=self.n_estimators, learning_rate=self.learning_rate, random_state=seed)

@@ -1,0 +1,31 @@
+"""Boosted trees, exact splits."""
+
+from sklearn.base import BaseEstimator
+from sklearn.ensemble import GradientBoostingClassifier
+
+from crnn_bench.baselines import Baseline
+from crnn_bench.plugins import refuse_below
+
+
+class GradientBoosting(Baseline):
+    """Friedman's (2001) gradient boosting; slow with thousands of vectors, see HistGradientBoosting."""
+
+    space = {"learning_rate": {"loguniform": [0.01, 0.3]}, "max_depth": [2, 3, 4], "subsample": [0.5, 0.8, 1.0]}
+
+    def __init__(
+        self, n_estimators: int = 100, learning_rate: float = 0.1, max_depth: int = 3, subsample: float = 1.0
+    ) -> None:
+        self.n_estimators = n_estimators
+        self.learning_rate = learning_rate
+        self.max_depth = max_depth
+        self.subsample = subsample
+        refuse_below(self, n_estimators=1, learning_rate=1e-12, max_depth=1, subsample=1e-6)
+
+    def classifier(self, seed: int) -> BaseEstimator:
+        return GradientBoostingClassifier(
+            n_estimators=self.n_estimators,
+            learning_rate=self.learning_rate,
+            max_depth=self.max_depth,
+            subsample=self.subsample,
+            random_state=seed,
+        )

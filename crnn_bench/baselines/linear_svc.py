@@ -1,0 +1,21 @@
+"""A linear support vector machine, one class against the rest."""
+
+from sklearn import svm
+from sklearn.base import BaseEstimator
+
+from crnn_bench.baselines import Baseline
+from crnn_bench.plugins import refuse_below
+
+
+class LinearSVC(Baseline):
+    """liblinear's machine: squared hinge loss, one against the rest, fast with many vectors."""
+
+    space = {"C": {"loguniform": [1e-4, 10.0]}}
+
+    def __init__(self, C: float = 1.0, max_iter: int = 10000) -> None:
+        self.C = C
+        self.max_iter = max_iter
+        refuse_below(self, C=1e-12, max_iter=1)
+
+    def classifier(self, seed: int) -> BaseEstimator:
+        return svm.LinearSVC(C=self.C, max_iter=self.max_iter, random_state=seed)

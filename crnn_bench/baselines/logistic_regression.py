@@ -1,0 +1,21 @@
+"""The linear model of log-odds."""
+
+from sklearn import linear_model
+from sklearn.base import BaseEstimator
+
+from crnn_bench.baselines import Baseline
+from crnn_bench.plugins import refuse_below
+
+
+class LogisticRegression(Baseline):
+    """Multinomial logistic regression with an L2 penalty; its probabilities are its own."""
+
+    space = {"C": {"loguniform": [1e-3, 100.0]}}
+
+    def __init__(self, C: float = 1.0, max_iter: int = 1000) -> None:
+        self.C = C
+        self.max_iter = max_iter
+        refuse_below(self, C=1e-12, max_iter=1)
+
+    def classifier(self, seed: int) -> BaseEstimator:
+        return linear_model.LogisticRegression(C=self.C, max_iter=self.max_iter, random_state=seed)

@@ -1,0 +1,29 @@
+"""A support vector machine on the experiment's features."""
+
+from typing import Literal
+
+from sklearn import svm
+from sklearn.base import BaseEstimator
+
+from crnn_bench.baselines import Baseline
+from crnn_bench.plugins import refuse_below
+
+
+class SVC(Baseline):
+    """A one-against-one support vector machine with an RBF or a linear kernel."""
+
+    space = {"C": {"loguniform": [0.1, 1000.0]}, "gamma": {"loguniform": [1e-5, 0.1]}}
+
+    def __init__(
+        self,
+        kernel: Literal["rbf", "linear"] = "rbf",
+        C: float = 1.0,
+        gamma: Literal["scale", "auto"] | float = "scale",
+    ) -> None:
+        self.kernel = kernel
+        self.C = C
+        self.gamma = gamma
+        refuse_below(self, C=1e-12)
+
+    def classifier(self, seed: int) -> BaseEstimator:
+        return svm.SVC(kernel=self.kernel, C=self.C, gamma=self.gamma, random_state=seed)
