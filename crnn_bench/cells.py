@@ -1,12 +1,12 @@
 """What an experiment's YAML says once it is checked: cells of a grid."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from functools import cached_property
 from typing import Any, Literal
 
 from crnn_bench.errors import BenchError
-from crnn_bench.plugins import Choice
+from crnn_bench.plugins import Choice, digest
 
 
 @dataclass(frozen=True)
@@ -38,13 +38,38 @@ class Trainer:
 
 
 @dataclass(frozen=True)
+class Search:
+    """A random search for a baseline's arguments, on training songs alone.
+
+    Attributes:
+        n_iter: arguments drawn; the ones that the YAML gives are tried first, besides.
+        folds: of the cross-validation, stratified by label; what the split keeps together lies in one fold.
+        space: by argument, a list of values or a distribution, as `Baseline.space`.
+    """
+
+    n_iter: int = 20
+    folds: int = 5
+    space: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, least in (("n_iter", 1), ("folds", 2)):
+            if getattr(self, name) < least:
+                raise BenchError(f"must be at least {least}, got {getattr(self, name)}", name)
+
+    def __hash__(self) -> int:
+        return hash(digest(asdict(self)))
+
+
+@dataclass(frozen=True)
 class Cell:
     """One point of the grid: all that decides its predictions, besides the audio.
 
     Attributes:
-        clip_seconds: length of a slice; `None` for a model that hears whole songs.
+        clip_seconds: length of a slice; `None` where whole songs are heard.
         min_seconds: shorter songs are left out, so that all clip lengths of an experiment test the same songs.
         split_seed, model_seed: what the split and what the classifier draw from.
+        trainer: of a network; `None` for a baseline.
+        search: of a baseline's arguments, if at all.
     """
 
     dataset: Choice
@@ -57,17 +82,18 @@ class Cell:
     split_seed: int
     model_seed: int
     trainer: Trainer | None
+    search: Search | None = None
 
     def describe(self) -> dict[str, Any]:
         """The cell in plain data, defaults included; equal cells have equal descriptions."""
         return {
-            field.name: value.describe()
+            part.name: value.describe()
             if isinstance(value, Choice)
             else asdict(value)
-            if isinstance(value, Trainer)
+            if is_dataclass(value) and not isinstance(value, type)
             else value
-            for field in fields(self)
-            for value in [getattr(self, field.name)]
+            for part in fields(self)
+            for value in [getattr(self, part.name)]
         }
 
     @cached_property

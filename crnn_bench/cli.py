@@ -69,6 +69,15 @@ def _parser() -> argparse.ArgumentParser:
         )
     report = command("report", _report, "rebuild tables and figures from what a run has stored")
     report.add_argument("folder", type=Path, metavar="DIR")
+    explore = command("explore", _explore, "PCA, t-SNE and k-means of songs, by features or networks")
+    explore.add_argument(
+        "source",
+        type=Path,
+        metavar="EXPERIMENT.yaml|DIR",
+        help="its features; or the networks' bottlenecks of a results folder",
+    )
+    explore.add_argument("--out", type=Path, metavar="DIR", help="folder of the figures (default: runs/NAME)")
+    explore.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides", help=SET_HELP)
     ui = command("ui", _ui, "open the MLflow dashboard on a run's store")
     ui.add_argument(
         "folder", type=Path, nargs="?", metavar="DIR", help="a results folder (default: the newest in runs/)"
@@ -124,6 +133,18 @@ def _report(options: argparse.Namespace) -> None:
 
     for path in report.rebuild(options.folder):
         print(path)
+
+
+def _explore(options: argparse.Namespace) -> None:
+    if options.source.is_dir():
+        from crnn_bench import runner
+
+        runner.explore_results(options.source)
+        return
+    work = _load(argparse.Namespace(**{**vars(options), "experiment": options.source}))
+    from crnn_bench import runner
+
+    runner.explore(work, options.out or Path("runs") / work.name)
 
 
 def _ui(options: argparse.Namespace) -> None:

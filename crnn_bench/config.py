@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from crnn_bench import plugins
-from crnn_bench.cells import Cell, Experiment, Trainer
+from crnn_bench.cells import Cell, Experiment, Search, Trainer
 from crnn_bench.errors import BenchError
 from crnn_bench.plugins import Choice, unknown
 from crnn_bench.source import Source, Where
@@ -31,7 +31,10 @@ DEFAULTS: dict[str, Any] = {
     "split_seed": None,
     "model_seed": None,
     "trainer": {},
+    "search": None,
 }
+DISTRIBUTIONS = ("uniform", "loguniform", "randint")
+WHOLE_SONG = "song"  # a `clip_seconds`
 CELL_KEYS = ("dataset", *DEFAULTS)
 TOP_KEYS = ("name", "grid", *CELL_KEYS)
 
@@ -111,40 +114,60 @@ def _cell(source: Source, values: Mapping[str, tuple[Any, Where]]) -> Cell:
         except ValueError as error:
             raise source.error(where, str(error)) from None
 
-    model = choose("model")
-    neural = hasattr(model.cls, "given_by_data")  # a network takes the experiment's features, a baseline brings its own
-    features = choose("features")
-    trainer = _trainer(source, *values["trainer"])
+    dataset, model = choose("dataset"), choose("model")
+    neural = hasattr(model.cls, "given_by_data")
+    features = _features(source, values, dataset, model, choose("features"))
+    trainer, search = _trainer(source, *values["trainer"]), _search(source, model, *values["search"])
     seed = scalar("seed", int)
     split_seed, model_seed = scalar("split_seed", int | None), scalar("model_seed", int | None)
-    clip_seconds = scalar("clip_seconds", float)
-    if not 0 < clip_seconds < math.inf:  # nor NaN
-        raise source.error(values["clip_seconds"][1], f"must be above 0, got {clip_seconds}")
-    min_seconds = scalar("min_seconds", float)
-    hears_songs = not neural and model.build().level == "song"
-    least = 0.0 if hears_songs else clip_seconds
+    clip_seconds = None if values["clip_seconds"][0] == WHOLE_SONG else scalar("clip_seconds", float)
+    if clip_seconds is not None and not 0 < clip_seconds < math.inf:  # nor NaN
+        raise source.error(values["clip_seconds"][1], f"must be above 0, or {WHOLE_SONG}, got {clip_seconds}")
+    if features.build().is_table:
+        clip_seconds = features.build().row_seconds
+    if neural and clip_seconds is None:
+        raise source.error(values["clip_seconds"][1], f"{model.label} hears slices; only baselines hear whole songs")
+    ready_made = dataset.build().features is not None
+    min_seconds = 0.0 if ready_made else scalar("min_seconds", float)
+    least = 0.0 if ready_made else clip_seconds or 0.0
     if not min_seconds >= least:
         raise source.error(values["min_seconds"][1], f"must be at least {least:g}, a slice, got {min_seconds:g}")
     return Cell(
-        dataset=choose("dataset"),
-        features=features if neural else _own_features(source, model, values["model"][1]),
+        dataset=dataset,
+        features=features,
         split=choose("split"),
-        clip_seconds=None if hears_songs else clip_seconds,
+        clip_seconds=clip_seconds,
         min_seconds=min_seconds,
         slice_rule=scalar("slice_rule", Literal["full", "legacy"]),
         model=model,
         split_seed=seed if split_seed is None else split_seed,
         model_seed=seed if model_seed is None else model_seed,
         trainer=trainer if neural else None,
+        search=None if neural else search,
     )
 
 
-def _own_features(source: Source, baseline: Choice, where: Where) -> Choice:
-    """The features that a baseline brings."""
+def _features(
+    source: Source, values: Mapping[str, tuple[Any, Where]], dataset: Choice, model: Choice, given: Choice
+) -> Choice:
+    """The features that a dataset or else a baseline brings, or the experiment's."""
+    where = values["model"][1]
     try:
-        return Choice.of(baseline.build().features)
+        ready_made = dataset.build().features
+    except BenchError as error:
+        raise source.error(values["dataset"][1], str(error)) from None
+    if hasattr(model.cls, "given_by_data"):
+        chosen = Choice.of(ready_made) if ready_made else given
+        if chosen.build().is_table:
+            raise source.error(where, f"{model.label} needs frames, but {chosen.label} gives one row a song")
+        return chosen
+    try:
+        own = model.build().features
     except BenchError as error:
         raise source.error(where, str(error)) from None
+    if own and ready_made:
+        raise source.error(where, f"{model.label} needs audio, but {dataset.label} holds ready-made features")
+    return Choice.of(ready_made or own) if ready_made or own else given
 
 
 def _folds(cell: Cell) -> list[Cell]:
@@ -208,6 +231,64 @@ def _trainer(source: Source, given: Any, where: Where) -> Trainer:
         return Trainer(**arguments)
     except BenchError as error:
         raise source.error((*where, error.argument or ""), str(error)) from None
+
+
+def _search(source: Source, model: Choice, given: Any, where: Where) -> Search | None:
+    """A search with the space that it names for the model, or with the model's own; none where neither is."""
+    if given is None or hasattr(model.cls, "given_by_data"):
+        return None
+    if not isinstance(given, dict):
+        raise source.error(where, f"expected settings such as n_iter, got {given!r}")
+    spaces = given.get("space") or {}
+    if not isinstance(spaces, dict):
+        raise source.error((*where, "space"), f"expected arguments to try by model, got {spaces!r}")
+    mine = None
+    for name in spaces:
+        try:
+            named = plugins.find(name, *(_import(path) for path in FAMILIES["model"]))
+        except BenchError as error:
+            raise source.error((*where, "space", name), str(error)) from None
+        mine = name if named is model.cls else mine
+    space = model.build().space if mine is None else spaces[mine]
+    if not space:
+        return None
+    place = where if mine is None else (*where, "space", mine)
+    checked = _space(source, model, space, place)
+    arguments = _arguments(source, Search, {**given, "space": checked}, where)
+    try:
+        return Search(**arguments)
+    except BenchError as error:
+        raise source.error((*where, error.argument or ""), str(error)) from None
+
+
+def _space(source: Source, model: Choice, space: Mapping[str, Any], where: Where) -> dict[str, Any]:
+    """Checks each value of a search space as an argument of the model."""
+    if not isinstance(space, Mapping):
+        raise source.error(where, f"expected lists of values by argument, got {space!r}")
+    checked: dict[str, Any] = {}
+    for name, values in space.items():
+        place = (*where, name)
+        if isinstance(values, Mapping):
+            if list(values) not in [[one] for one in DISTRIBUTIONS]:
+                raise source.error(place, f"expected one of {', '.join(DISTRIBUTIONS)} or a list, got {dict(values)}")
+            ((kind, ends),) = values.items()
+            numbers = isinstance(ends, list) and all(isinstance(end, int | float) for end in ends)
+            if not (numbers and len(ends) == 2 and ends[0] < ends[1]):
+                raise source.error(place, f"expected {kind}: [low, high], got {ends!r}")
+            tried, checked[name] = ends[:1] if kind != "randint" else ends, {kind: list(ends)}
+        elif isinstance(values, list) and values:
+            tried = checked[name] = list(values)
+        else:
+            raise source.error(place, f"expected a list of values such as [{values}], got {values!r}")
+        for value in tried:
+            arguments = _arguments(source, model.cls, {name: value}, place)
+            try:
+                other = Choice(model.cls, {**model.arguments, name: arguments[name]}).build()
+            except BenchError as error:
+                raise source.error(place, str(error)) from None
+            if other.features and other.features.key != model.build().features.key:
+                raise source.error(place, f"{name} changes the features; put it into the grid instead")
+    return checked
 
 
 def _checked(annotation: Any, value: Any) -> Any:

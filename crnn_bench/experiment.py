@@ -6,22 +6,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from crnn_bench import catalogue as catalogues
-from crnn_bench import classical, networks, report, slicing, splitting, tables
+from crnn_bench import classical, networks, report, searching, slicing, splitting, tables, unsupervised
+from crnn_bench.baselines import mean_and_deviation
 from crnn_bench.cells import Cell
 from crnn_bench.datasets import Dataset
 from crnn_bench.feature_store import FeatureStore
 from crnn_bench.features import Feature
-from crnn_bench.plugins import digest
+from crnn_bench.plugins import Choice, digest
 from crnn_bench.records import PARTS, Catalogue, Predictions, Slices, Split
 from crnn_bench.results import Result
-from crnn_bench.splits import file_split
+from crnn_bench.splits import file_split, groups
 from crnn_bench.tracking import Run
+from crnn_bench.unsupervised import View
 
 Model = networks.FittedNetwork | classical.FittedBaseline
-OnEpoch = Callable[[Mapping[str, float]], None]
+GROUPS, HEARD = ("album", "artist"), ("heard", "test")
+OnStep = Callable[[Mapping[str, Any]], None]
 
 
 @dataclass(frozen=True)
@@ -61,13 +66,17 @@ class Plan:
         split = self.cell.split.label + ("" if fold is None else f"-fold{fold}")
         return f"{self.cell.model.label}-{split}-{clip}-seed{self.cell.model_seed}-{self.identity[:8]}"
 
-    @property
-    def heard_albums(self) -> tuple[int, int]:
-        """How many albums of test songs are heard in training, and how many test albums there are; 0 where unknown."""
-        table = self.catalogue.table[self.catalogue.table["album"] != ""]
-        albums = {part: table[table["track_id"].isin(getattr(self.split, part))] for part in ("train", "test")}
-        names = {part: set(zip(some["artist"], some["album"], strict=True)) for part, some in albums.items()}
-        return len(names["test"] & names["train"]), len(names["test"])
+    def heard(self, group: str) -> tuple[int, int]:
+        """How many albums (or artists) of test songs are heard in training, and how many test ones there are.
+
+        0 of 0 where none is known, and for artists where they are the labels.
+        """
+        table = self.catalogue.table[self.catalogue.table[group] != ""]
+        if group == "artist" and (table["artist"] == table["label"]).all():
+            return 0, 0
+        names = groups(table, group)
+        train, test = (set(names[table["track_id"].isin(getattr(self.split, part))]) for part in ("train", "test"))
+        return len(test & train), len(test)
 
     @property
     def unused(self) -> list[str]:
@@ -78,8 +87,15 @@ class Plan:
         """The slices of one part."""
         tracks = self.catalogue.table[self.catalogue.table["track_id"].isin(getattr(self.split, part))]
         arrays = self.store.arrays(tracks)
-        rate = self.feature.frames_per_second
-        return slicing.cut(tracks, arrays, self.catalogue.classes, rate, self.cell.clip_seconds, self.cell.slice_rule)
+        rate, columns = self.feature.frames_per_second, self.feature.columns
+        cell = self.cell
+        return slicing.cut(tracks, arrays, self.catalogue.classes, rate, cell.clip_seconds, cell.slice_rule, columns)
+
+    def groups(self, slices: Slices) -> NDArray[np.object_]:
+        """(slices,) names of what the split keeps together: their track, album or artist."""
+        table = self.catalogue.table
+        names = dict(zip(table["track_id"], groups(table, self.cell.split.build().group), strict=True))
+        return np.array([names[slices.tracks[track]] for track in slices.track], dtype=object)
 
 
 def plan(cell: Cell, tracks: pd.DataFrame, root: Path) -> Plan:
@@ -104,8 +120,14 @@ def plan(cell: Cell, tracks: pd.DataFrame, root: Path) -> Plan:
     return planned
 
 
-def run(planned: Plan, cache: Path, on_epoch: OnEpoch) -> tuple[Result, Model]:
-    """Fits and predicts; the test part is first seen when the model is final."""
+def run(planned: Plan, cache: Path, on_epoch: OnStep, on_trial: OnStep = lambda _: None) -> tuple[Result, Model]:
+    """Fits and predicts; the test part is first seen when the model is final.
+
+    Args:
+        planned: the cell.
+        cache: folder that remembers which number format is fastest here.
+        on_epoch, on_trial: are told each epoch of a network, each trial of a search.
+    """
     cell, classes = planned.cell, planned.catalogue.classes
     slices = {part: planned.slices(part) for part in PARTS}
     train, validation = slices["train"], slices["validation"]
@@ -116,7 +138,13 @@ def run(planned: Plan, cache: Path, on_epoch: OnEpoch) -> tuple[Result, Model]:
             cell.model, train, validation, len(classes), cell.trainer, cell.model_seed, cache, on_epoch
         )
     else:
-        model = classical.fit(cell.model.build(), train, validation, len(classes), cell.model_seed)
+        baseline = cell.model.build()
+        found: dict[str, Any] = {}
+        if cell.search:
+            kept = planned.groups(train)
+            baseline, found = searching.best(baseline, cell.search, train, kept, cell.model_seed, on_trial)
+        model = classical.fit(baseline, train, validation, len(classes), cell.model_seed)
+        model.details |= found
     fitted = time.perf_counter()
     predictions = Predictions.joined(
         [Predictions.from_slices(slices[p], model.predict_proba(slices[p]), classes, p) for p in ("validation", "test")]
@@ -130,8 +158,7 @@ def run(planned: Plan, cache: Path, on_epoch: OnEpoch) -> tuple[Result, Model]:
         "classes": list(classes),
         **{f"n_{part}_slices": len(slices[part]) for part in PARTS},
         **{f"n_{part}_songs": len(getattr(planned.split, part)) for part in PARTS},
-        "n_test_albums": planned.heard_albums[1],
-        "n_heard_albums": planned.heard_albums[0],
+        **{f"n_{what}_{group}s": n for group in GROUPS for what, n in zip(HEARD, planned.heard(group), strict=True)},
         "n_rejected": len(planned.catalogue.rejected),
         "n_folds": cell.split.build().n_folds,
         "fit_seconds": fitted - started,
@@ -143,6 +170,31 @@ def run(planned: Plan, cache: Path, on_epoch: OnEpoch) -> tuple[Result, Model]:
         **model.details,
     }
     return Result(predictions, record, _embeddings(model, slices)), model
+
+
+def look(dataset: Choice, features: Choice, tracks: pd.DataFrame, root: Path) -> tuple[Catalogue, View]:
+    """The usable songs of a dataset, whole, as an unsupervised method sees them through a feature.
+
+    Args:
+        dataset, features: what to look at, and through what.
+        tracks: the dataset's listing; every track's features are stored.
+        root: of the feature stores.
+    """
+    feature = features.build()
+    store = FeatureStore(root, feature)
+    catalogue = catalogues.build(tracks, store.lookup(tracks), 0.0)
+    arrays, rate = store.arrays(catalogue.table), feature.frames_per_second
+    songs = slicing.cut(catalogue.table, arrays, catalogue.classes, rate, None, columns=feature.columns)
+    vectors = np.stack([mean_and_deviation(frames) for frames in songs.frames()])
+    return catalogue, unsupervised.view(vectors, songs.label)
+
+
+def look_at_bottleneck(cell: Result) -> View:
+    """A network's test songs, each the mean of its slices' bottleneck vectors; training songs would flatter."""
+    assert cell.embeddings is not None
+    tested = cell.embeddings[cell.embeddings["part"] == "test"]
+    songs = tested.drop(columns="part").groupby("track_id").mean()
+    return unsupervised.view(songs.drop(columns="label").to_numpy(), songs["label"].to_numpy(np.int64))
 
 
 def keep(planned: Plan, result: Result, model: Model, out: Path, log: Run, documents: Mapping[str, Any]) -> None:
@@ -167,7 +219,11 @@ def keep(planned: Plan, result: Result, model: Model, out: Path, log: Run, docum
         shape = (result.record["n_bins"], result.record["n_frames"])
         log.log_network(model.network, shape, len(classes), about)
     else:
-        log.log_estimator(model.estimator, model.estimator.n_features_in_, about)
+        if "search" in result.record:
+            log.log_json(result.record["search"], "search.json")
+            log.log_parameters({f"searched.{name}": value for name, value in result.record["searched"].items()})
+        about |= {"temperature": model.temperature, "baseline": Choice.of(model.baseline).describe()}
+        log.log_estimator(model.estimator, model.shape, about)
 
 
 def write_split(planned: Plan, path: Path) -> None:

@@ -2,7 +2,9 @@
 
 import base64
 import json
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -11,12 +13,22 @@ import numpy as np
 import pandas as pd
 from rich.table import Table
 
-from crnn_bench import evaluation, results, tables
+from crnn_bench import evaluation, published, results, tables
 from crnn_bench.aggregations.sure_vote import SureVote
 from crnn_bench.cells import Experiment
 from crnn_bench.errors import BenchError
 from crnn_bench.results import Result
+from crnn_bench.unsupervised import View
 from crnn_bench.whole import replacing
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A view of songs without their labels: its name, what was found, and the labels' names."""
+
+    name: str
+    view: View
+    classes: tuple[str, ...]
 
 
 def begin(out: Path, work: Experiment, cells: Sequence[str], rejected: Mapping[str, str]) -> None:
@@ -46,7 +58,7 @@ def stored(out: Path) -> list[Result]:
 
 
 def write(out: Path) -> list[Path]:
-    """Writes `results.csv`, `summary.csv`, `figures/scores.png` and `report.html` from what is stored."""
+    """Writes the tables (`results`, `summary`, and `published` where numbers are), the bars and the page."""
     from crnn_bench.figures import score_bars
 
     cells = stored(out)
@@ -54,8 +66,13 @@ def write(out: Path) -> list[Path]:
     _write_text(out / "results.csv", table.to_csv(index=False, lineterminator="\n"))
     _write_text(out / "summary.csv", short.to_csv(index=False, lineterminator="\n"))
     bars = _save(score_bars.draw(tables.bars(cells)), out / "figures" / "scores.png")
-    _write_text(out / "report.html", _page(out, cells, table, short))
-    return [out / "results.csv", out / "summary.csv", bars, out / "report.html"]
+    theirs = published.beside(cells)
+    _write_text(out / "report.html", _page(out, cells, table, short, theirs))
+    written = [out / "results.csv", out / "summary.csv", bars, out / "report.html"]
+    if len(theirs):
+        _write_text(out / "published.csv", theirs.to_csv(index=False, lineterminator="\n"))
+        written.append(out / "published.csv")
+    return written
 
 
 def rebuild(out: Path) -> list[Path]:
@@ -93,6 +110,24 @@ def draw_cell(out: Path, cell: Result) -> list[Path]:
     return [_save(figure, out / "figures" / f"{cell.name}-{what}.png") for what, figure in figures.items()]
 
 
+def show_views(out: Path, seen: Sequence[Seen]) -> tuple[Table, list[Path]]:
+    """Draws views to `figures/unsupervised-NAME.png`, writes their scores to `unsupervised.csv`, and tabulates them."""
+    from crnn_bench.figures import unsupervised_view
+
+    table, rows, written = Table("vectors", "songs", "labels", "ARI", "NMI", "silhouette: labels", "clusters"), [], []
+    for one in seen:
+        view = one.view
+        figure = unsupervised_view.draw(
+            view.pca, view.tsne, view.labels, view.clusters, one.classes, view.explained, one.name
+        )
+        name = re.sub(r"[^\w.-]+", "-", one.name)
+        written.append(_save(figure, out / "figures" / f"unsupervised-{name}.png"))
+        rows.append({"vectors": one.name, "songs": len(view.labels), "labels": len(set(view.labels)), **view.scores})
+        table.add_row(*(f"{value:.3f}" if isinstance(value, float) else str(value) for value in rows[-1].values()))
+    _write_text(out / "unsupervised.csv", pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
+    return table, [*written, out / "unsupervised.csv"]
+
+
 def console_table(out: Path) -> tuple[Table, str]:
     """The summary for the terminal, and what all its rows share, in words."""
     short, clips = tables.printable(tables.summary(stored(out)))
@@ -106,7 +141,20 @@ def console_table(out: Path) -> tuple[Table, str]:
     return table, words
 
 
-def _page(out: Path, cells: Sequence[Result], table: pd.DataFrame, short: pd.DataFrame) -> str:
+def published_table(out: Path) -> Table | None:
+    """Published numbers beside ours for the terminal; `None` where nothing is published of this protocol."""
+    theirs = published.beside(stored(out))
+    if theirs.empty:
+        return None
+    table = Table(caption="\n".join(dict.fromkeys(theirs["source"])), caption_justify="left")
+    for heading in theirs.columns.drop("source"):
+        table.add_column(heading, justify="right" if heading in ("ours", "published") else "left", no_wrap=True)
+    for row in theirs.drop(columns="source").itertuples(index=False):
+        table.add_row(*(f"{value:.3f}" if isinstance(value, float) else value for value in row))
+    return table
+
+
+def _page(out: Path, cells: Sequence[Result], table: pd.DataFrame, short: pd.DataFrame, theirs: pd.DataFrame) -> str:
     import jinja2
 
     template = jinja2.Template(resources.files("crnn_bench").joinpath("report.html.j2").read_text(), autoescape=True)
@@ -116,6 +164,7 @@ def _page(out: Path, cells: Sequence[Result], table: pd.DataFrame, short: pd.Dat
         n_cells=len(cells),
         summary=tables.printable(short)[0],
         table=table.round(3).astype(object).where(table.notna(), ""),
+        published=theirs.round(3),
         scores=_inline(out / "figures" / "scores.png"),
         pictures=[
             (name, [(path.stem.removeprefix(f"{name}-"), _inline(path)) for path in paths]) for name, paths in pictures

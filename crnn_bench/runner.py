@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from rich.console import Console
@@ -14,6 +15,7 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
 
 from crnn_bench import catalogue as catalogues
 from crnn_bench import experiment, feature_store, provenance, report, tables, tracking
@@ -53,6 +55,8 @@ def prepare(work: Experiment, listed: Mapping[Choice, pd.DataFrame], workers: in
     speed: dict[Choice, dict[str, float]] = {}
     for chosen, tracks in listed.items():
         dataset = chosen.build()
+        if tracks.attrs.get("remark"):
+            say(f"{dataset.name}: {tracks.attrs['remark']}")
         features = [choice.build() for choice in dict.fromkeys(c.features for c in work.cells if c.dataset == chosen)]
         names = " and ".join(type(feature).__name__ for feature in features)
         todo = feature_store.missing(root, tracks, features)
@@ -140,6 +144,37 @@ def write_splits(work: Experiment, csv: Path) -> None:
         say(f"{path}: {_songs(planned)}")
 
 
+def explore(work: Experiment, out: Path) -> None:
+    """Shows each dataset of an experiment through each of its features, without labels: figures, and scores as CSV."""
+    listed = listings(work)
+    prepared = prepare(work, listed)
+    views = []
+    for dataset, features in dict.fromkeys((cell.dataset, cell.features) for cell in work.cells):
+        catalogue, view = experiment.look(dataset, features, listed[dataset], prepared.root)
+        views.append(report.Seen(f"{dataset.build().name} {features.label}", view, catalogue.classes))
+    _tell_views(out, views)
+
+
+def explore_results(out: Path) -> None:
+    """Shows the test songs of each network in a results folder as its bottleneck places them.
+
+    Raises:
+        BenchError: no network's cell is finished there.
+    """
+    cells = [cell for cell in report.stored(out) if cell.embeddings is not None]
+    if not cells:
+        raise BenchError(f"{out} has no network's bottleneck vectors; give the experiment's YAML to see its features")
+    _tell_views(out, [report.Seen(c.name, experiment.look_at_bottleneck(c), tuple(c.record["classes"])) for c in cells])
+
+
+def _tell_views(out: Path, views: Sequence[report.Seen]) -> None:
+    table, written = report.show_views(out, views)
+    say("Clusters of k-means, as many as labels, against the labels:")
+    _show(table)
+    for path in written:
+        say(str(path))
+
+
 def say(text: str) -> None:
     """Prints a line as it is."""
     console.print(text, soft_wrap=True, markup=False)
@@ -214,12 +249,21 @@ def _is_finished(planned: Plan, tracker: tracking.Tracker, out: Path) -> bool:
 def _tell_results(out: Path, uri: str, cost: str) -> None:
     table, shared = report.console_table(out)
     say("Weighted F1 on test songs, mean (best) over seeds:")
-    natural = console.measure(table, options=console.options.update(max_width=1000)).maximum
-    Console(highlight=False, width=max(console.width, natural)).print(table)  # no number is ever cut short
+    _show(table)
     say(shared)
+    theirs = report.published_table(out)
+    if theirs:
+        say("Published numbers of this dataset and protocol beside ours (mean over seeds):")
+        _show(theirs)
     say(cost)
     say(f"report: {out / 'report.html'}")
     say(f"MLflow: {uri}" + (f" (crnn-bench ui {out})" if uri == store_uri(out) else ""))
+
+
+def _show(table: Table) -> None:
+    """Prints a table as wide as it is: no number is ever cut short."""
+    natural = console.measure(table, options=console.options.update(max_width=1000)).maximum
+    Console(highlight=False, width=max(console.width, natural)).print(table)
 
 
 def _run_cell(
@@ -235,7 +279,7 @@ def _run_cell(
             losses = f"training loss {epoch['train_loss']:.3f}, validation loss {epoch['validation_loss']:.3f}"
             say(f"    epoch {epoch['epoch']:.0f}: {losses}, {epoch['slices_per_second']:.0f} slices/s")
 
-        result, model = experiment.run(planned, planned.store.root.parent, on_epoch)
+        result, model = experiment.run(planned, planned.store.root.parent, on_epoch, _tell_trial)
         result = replace(result, record={**result.record, "run_id": log.run_id, "experiment": work.name})
         log.log_metrics(speed)
         documents = {
@@ -247,20 +291,32 @@ def _run_cell(
     told = ", ".join(f"{level} {numbers[f'{level}/f1']:.3f}" for level in tables.LEVELS if f"{level}/f1" in numbers)
     record = result.record
     kept = f"epoch {record['best_epoch']} of 0 to {record['epochs'] - 1} kept; " if "epochs" in record else ""
-    say(f"    weighted F1: {told}; {kept}{record['fit_seconds']:.1f} s")
+    remark = f"; {record['remark']}" if "remark" in record else ""
+    say(f"    weighted F1: {told}; {kept}{record['fit_seconds']:.1f} s{remark}")
+
+
+def _tell_trial(trial: Mapping[str, Any]) -> None:
+    score = f"{trial['mean']:.3f} ± {trial['std']:.3f}" if "fault" not in trial else f"refused ({trial['fault']})"
+    arguments = ", ".join(f"{name} {value}" for name, value in trial["arguments"].items())
+    say(f"    trial {trial['trial'] + 1} of {trial['of']}: weighted F1 {score}; {arguments}")
 
 
 def _songs(planned: Plan) -> str:
     """How many songs are in each part, and how much of the test's production is known."""
-    split, (heard, tested) = planned.split, planned.heard_albums
-    songs = f"{len(split.train)} songs train, {len(split.validation)} validate, {len(split.test)} test"
-    return songs + (f"; {heard} of {tested} test albums are heard in training" if tested else "")
+    split = planned.split
+    words = [f"{len(split.train)} songs train, {len(split.validation)} validate, {len(split.test)} test"]
+    for group in experiment.GROUPS:
+        heard, tested = planned.heard(group)
+        words += [f"{heard} of {tested} test {group}s are heard in training"] if tested else []
+    return "; ".join(words)
 
 
 def title(cell: Cell) -> str:
     """A cell in words: what tells it apart from the others."""
     pooling = cell.parameters.get("model.pooling")
     words = [cell.model.label + (f" ({short_name(pooling)} pooling)" if pooling else "")]
+    if not cell.trainer and cell.model.build().features is None:
+        words[0] += f" on {cell.features.label}"
     fold = cell.split.arguments.get("fold")
     words.append(cell.split.label + ("" if fold is None else f" fold {fold}"))
     words.append("whole songs" if cell.clip_seconds is None else f"{cell.clip_seconds:g} s")

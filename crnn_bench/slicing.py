@@ -29,11 +29,12 @@ def least_frames(clip_seconds: float | None, frames_per_second: float, rule: Lit
 
 def cut(
     tracks: pd.DataFrame,
-    arrays: Sequence[NDArray[np.float16]],
+    arrays: Sequence[NDArray[np.floating]],
     classes: Sequence[str],
     frames_per_second: float,
     clip_seconds: float | None,
     rule: Literal["full", "legacy"] = "full",
+    columns: tuple[str, ...] = (),
 ) -> Slices:
     """Cuts tracks into slices that do not overlap; the remainder is dropped.
 
@@ -45,6 +46,7 @@ def cut(
         clip_seconds: length of a slice; `None` makes each whole track one slice.
         rule: `full` gives all floor(frames / length) whole slices; `legacy` drops the last of them, as the released
             code of Nasrullah & Zhao (2019) does.
+        columns: what the bins are called.
     """
     frames = np.array([len(array) for array in arrays], dtype=np.int64)
     length = frames if clip_seconds is None else np.full_like(frames, slice_frames(clip_seconds, frames_per_second))
@@ -62,6 +64,7 @@ def cut(
         length=length[track],
         label=labels[track],
         frames_per_second=frames_per_second,
+        columns=columns,
     )
 
 

@@ -27,8 +27,9 @@ COLUMNS = {
 }
 RECORDED = (
     "n_train_slices", "n_validation_slices", "n_test_slices", "n_train_songs", "n_validation_songs", "n_test_songs",
-    "n_test_albums", "n_heard_albums", "n_rejected", "fit_seconds", "slices_per_second",
-    "predict_slices_per_second", "precision", "epochs", "best_epoch", "run_id",
+    "n_test_albums", "n_heard_albums", "n_test_artists", "n_heard_artists", "n_rejected",
+    "fit_seconds", "slices_per_second", "predict_slices_per_second",
+    "precision", "epochs", "best_epoch", "searched", "remark", "run_id",
 )  # fmt: skip
 SEEDS = ("split_seed", "model_seed")
 PER_CELL = (*SEEDS, "split.fold", "clip_seconds")  # what a group's cells may differ in
@@ -187,14 +188,22 @@ def bars(cells: Sequence[Result]) -> pd.DataFrame:
 
 
 def _varied(parameters: Sequence[dict[str, Any]]) -> list[str]:
-    """Parameters that differ among the cells of one model, besides seeds, folds, clip length and the split's name."""
+    """Parameters that differ among the cells of one model, besides seeds, folds, clip length and the split's name.
+
+    An argument of a split, feature or dataset is compared among the cells that have the same one.
+    """
     names: dict[str, None] = {}
-    for model in dict.fromkeys(some["model"] for some in parameters):
-        mine = [some for some in parameters if some["model"] == model]
-        for name in dict.fromkeys(name for some in mine for name in some):
-            values = {json.dumps(some[name]) for some in mine if name in some}
-            if len(values) > 1 and name not in (*PER_CELL, "split"):
-                names[name] = None
+    for name in dict.fromkeys(name for some in parameters for name in some):
+        if name in (*PER_CELL, "split"):
+            continue
+        owner = name.partition(".")[0]
+        values: dict[tuple[Any, Any], set[str]] = {}
+        for some in parameters:
+            if name in some:
+                whose = some["model"], some.get(owner) if owner != name else None
+                values.setdefault(whose, set()).add(json.dumps(some[name]))
+        if any(len(different) > 1 for different in values.values()):
+            names[name] = None
     return list(names)
 
 

@@ -142,19 +142,23 @@ class Run:
                 metadata=about,
             )
 
-    def log_estimator(self, estimator: Any, n_inputs: int, about: dict[str, Any]) -> None:
-        """A scikit-learn estimator with its signature: vectors (batch, n_inputs) to class numbers; no pickle (`skops`).
+    def log_estimator(self, estimator: Any, shape: tuple[int, ...], about: dict[str, Any]) -> None:
+        """A scikit-learn estimator with its signature: what it hears to class numbers; no pickle (`skops`).
 
         Args:
             estimator: fitted.
-            n_inputs: length of a vector.
+            shape: of one input, (columns,), or (-1, bins) where it takes frames.
             about: labels, features and split, kept with the estimator.
         """
+        import skops.io
+
+        ours = skops.io.get_untrusted_types(data=skops.io.dumps(estimator))  # written here, so trusted here
         mlflow.sklearn.log_model(
             estimator,
             name="model",
-            signature=_signature((-1, n_inputs), (-1,), output=np.int64),
+            signature=_signature((-1, *shape), (-1,), output=np.int64),
             serialization_format="skops",
+            skops_trusted_types=ours,
             pip_requirements=REQUIREMENTS,
             metadata=about,
         )

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from crnn_bench import config
+from crnn_bench.baselines.svc import SVC
 from crnn_bench.cells import Cell, Experiment
 from crnn_bench.errors import BenchError
 
@@ -134,15 +135,79 @@ def test_folds_are_an_axis_of_their_own(path: Path) -> None:
     assert column(work, "split.k", "split.fold") == [(6, 0), (6, 5)]
 
 
-def test_a_model_that_hears_whole_songs_runs_once_for_all_clip_lengths(path: Path) -> None:
-    models = "[MfccSVM, {class_path: MfccSVM, init_args: {level: song}}]"
-    work = load(path, f"grid: {{clip_seconds: [1, 3, 5], model: {models}}}\n")
-    assert sorted(column(work, "model.level", "clip_seconds"), key=str) == [
-        ("slice", 1.0),
-        ("slice", 3.0),
-        ("slice", 5.0),
-        ("song", None),
-    ]
+def test_baselines_may_hear_whole_songs(path: Path) -> None:
+    work = load(path, "grid: {clip_seconds: [1, song, 5], model: [MfccSVM, KNN]}\n")
+    assert column(work, "clip_seconds", "model") == [
+        (1.0, "MfccSVM"), (1.0, "KNN"), (None, "MfccSVM"), (None, "KNN"), (5.0, "MfccSVM"), (5.0, "KNN"),
+    ]  # fmt: skip
+    assert {cell.min_seconds for cell in work.cells} == {5.0}, "the same songs everywhere"
+
+
+def test_a_table_has_a_row_a_song_whatever_the_clip_length(path: Path) -> None:
+    work = load(path, "features: FmaTable\ngrid: {clip_seconds: [3, 5], model: [KNN]}\n")
+    assert column(work, "clip_seconds", "features") == [(None, "FmaTable")]
+
+
+def test_a_baseline_takes_the_experiments_features_unless_it_brings_its_own(path: Path) -> None:
+    work = load(path, "features: Chroma\ngrid: {model: [KNN, MfccSVM, CRNN]}\n")
+    assert column(work, "model", "features") == [("KNN", "Chroma"), ("MfccSVM", "Mfcc"), ("CRNN", "Chroma")]
+
+
+def test_a_search_belongs_to_baselines_and_takes_each_ones_space(path: Path) -> None:
+    body = "search: {n_iter: 3, space: {KNN: {n_neighbors: [1, 2]}}}\ngrid: {model: [KNN, SVC, MajorityClass, CRNN]}\n"
+    knn, svc, floor, crnn = load(path, body).cells
+    assert knn.search is not None
+    assert (knn.search.n_iter, knn.search.folds, knn.search.space) == (3, 5, {"n_neighbors": [1, 2]})
+    assert svc.search is not None
+    assert svc.search.space == SVC.space
+    assert floor.search is crnn.search is None
+    plain = load(path, "grid: {model: [KNN]}\n").cells[0]
+    assert plain.search is None
+    other = load(path, body.replace("[1, 2]", "[1, 3]")).cells
+    assert other[0] != knn
+    assert other[1] == svc
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("search: yes\n", "expected settings such as n_iter, got True"),
+        ("search: {iterations: 3}\n", "unknown name 'iterations'"),
+        ("search: {n_iter: 0}\n", "search.n_iter: must be at least 1, got 0"),
+        ("search: {n_iter: many}\n", "expected int, got 'many'"),
+        ("search: {space: {KNM: {n_neighbors: [1]}}}\n", "did you mean 'KNN'"),
+        ("search: {space: {KNN: {neighbours: [1]}}}\n", "did you mean 'n_neighbors'"),
+        ("search: {space: {KNN: {n_neighbors: 3}}}\n", "expected a list of values such as [3]"),
+        ("search: {space: {KNN: {n_neighbors: []}}}\n", "expected a list of values"),
+        ("search: {space: {KNN: {n_neighbors: [0]}}}\n", "n_neighbors must be at least 1, got 0"),
+        ("search: {space: {KNN: {n_neighbors: [one]}}}\n", "expected int, got 'one'"),
+        ("search: {space: {KNN: {n_neighbors: {normal: [1, 2]}}}}\n", "expected one of uniform, loguniform, randint"),
+        ("search: {space: {KNN: {n_neighbors: {randint: [9, 2]}}}}\n", "expected randint: [low, high], got [9, 2]"),
+        ("search: {space: {KNN: {n_neighbors: {randint: [a, b]}}}}\n", "expected randint: [low, high]"),
+        ("search: {space: {KNN: 3}}\n", "expected lists of values by argument, got 3"),
+    ],
+)
+def test_a_search_that_cannot_be_is_refused_with_its_line(path: Path, body: str, said: str) -> None:
+    message = fault(path, HEAD + "model: KNN\n" + body)
+    assert message.startswith(f"{path}, line 4: ")
+    assert said in message
+
+
+def test_a_search_cannot_change_the_features(path: Path) -> None:
+    body = "model: MfccSVM\nsearch: {space: {MfccSVM: {n_mfcc: [13, 20]}}}\n"
+    assert "n_mfcc changes the features; put it into the grid instead" in fault(path, HEAD + body)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("clip_seconds: song\n", "CRNN hears slices; only baselines hear whole songs"),
+        ("features: FmaTable\n", "CRNN needs frames, but FmaTable gives one row a song"),
+        ("clip_seconds: album\nmodel: KNN\n", "expected float, got 'album'"),
+    ],
+)
+def test_what_a_model_cannot_hear_is_refused(path: Path, body: str, said: str) -> None:
+    assert said in fault(path, HEAD + body)
 
 
 def test_every_clip_length_tests_the_songs_of_the_longest(path: Path) -> None:
@@ -192,14 +257,14 @@ def test_a_class_of_ones_own_goes_by_its_full_path(path: Path, monkeypatch: pyte
     assert "did you mean 'gain'" in wrong
 
 
-def test_a_baseline_of_ones_own_may_hear_whole_songs(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_baseline_of_ones_own(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (path.parent / "song_hearer.py").write_text(
         "from __future__ import annotations\nfrom crnn_bench.baselines.mfcc_svm import MfccSVM\n\n\n"
-        "class Whole(MfccSVM):\n    def __init__(self, C: float = 2.0, note=None) -> None:\n"
-        "        super().__init__(C=C, level='song')\n        self.note = note\n"
+        "class Own(MfccSVM):\n    def __init__(self, C: float = 2.0, note=None) -> None:\n"
+        "        super().__init__(C=C)\n        self.note = note\n"
     )
     monkeypatch.syspath_prepend(path.parent)
-    work = load(path, "model: {class_path: song_hearer.Whole, init_args: {C: 1, note: [a, 5]}}\n")
+    work = load(path, "clip_seconds: song\nmodel: {class_path: song_hearer.Own, init_args: {C: 1, note: [a, 5]}}\n")
     assert column(work, "clip_seconds", "model.C", "model.note") == [(None, 1.0, ["a", 5])]
 
 
@@ -207,7 +272,7 @@ def test_a_baseline_of_ones_own_may_hear_whole_songs(path: Path, monkeypatch: py
     ("name", "said"),
     [
         (".CRNN", "unknown name '.CRNN'"),
-        ("crnn_bench.baselines.Baseline", "is abstract: it lacks estimator, features, summarise"),
+        ("crnn_bench.baselines.Baseline", "is abstract: it lacks classifier"),
         ("crnn_bench.models.Network", "is abstract"),
     ],
 )
@@ -326,7 +391,7 @@ def test_the_last_override_of_a_key_counts(path: Path) -> None:
         ("model: {class_path: CRNN, init_args: 3}\n", 3, ("expected arguments of CRNN", "got 3")),
         ("model: {class_path: CRNN, init_args: {pooling: averge}}\n", 3, ("did you mean 'average'", "strided")),
         ("model: [CRNN]\n", 3, ("expected a name or {class_path", "got ['CRNN']")),
-        ("model: {class_path: MfccSVM, init_args: {level: album}}\n", 3, ("level must be slice or song", "'album'")),
+        ("model: {class_path: KNN, init_args: {weights: odd}}\n", 3, ("expected", "'uniform'", "got 'odd'")),
         ("split: {class_path: FileSplit}\n", 3, ("FileSplit needs 'path'",)),
         ("split: {class_path: AlbumKFold, init_args: {k: 3, fold: 3}}\n", 3, ("between 0 and 2", "got 3")),
         ("trainer: {max_epoch: 3}\n", 3, ("did you mean 'max_epochs'", "patience")),
@@ -424,7 +489,7 @@ def test_an_alias_that_refers_to_itself_is_refused(path: Path) -> None:
     ("body", "said"),
     [
         ("clip_seconds: '3'\n", "expected float, got '3'"),
-        ("clip_seconds: .inf\n", "must be above 0, got inf"),
+        ("clip_seconds: .inf\n", "must be above 0, or song, got inf"),
         ("min_seconds: -1\n", "min_seconds: must be at least 3, a slice, got -1"),
         ("split: {class_path: SongSplit, init_args: {test: 1.0}}\n", "SongSplit: test must lie between 0 and 1, got 1"),
         ("split: {class_path: SongSplit, init_args: {validation: 0}}\n", "validation must lie between 0 and 1"),

@@ -603,10 +603,10 @@ def test_ctrl_c_leaves_tables_of_what_is_finished_and_no_run_that_failed(
 
 def test_how_much_of_the_tests_production_is_heard_in_training(tiny: Path, finished: Finished) -> None:
     (album,), (song,) = plans(tiny), plans(tiny, "split=SongSplit")
-    assert album.heard_albums == (0, 4)
+    assert album.heard("album") == (0, 4)
     albums = {track.rsplit("/", 1)[0] for track in song.split.test}
     heard = {track.rsplit("/", 1)[0] for track in song.split.train} & albums
-    assert song.heard_albums == (len(heard), len(albums))
+    assert song.heard("album") == (len(heard), len(albums))
     assert len(heard) > 0
     assert (finished.row("CRNN")["n_heard_albums"], finished.row("CRNN")["n_test_albums"]) == (0, 4)
 

@@ -1,0 +1,129 @@
+"""Random search for a baseline's arguments, by grouped cross-validation on training slices alone."""
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+from sklearn.base import BaseEstimator
+from sklearn.metrics import f1_score
+from sklearn.model_selection import ParameterGrid, ParameterSampler, StratifiedGroupKFold
+
+from crnn_bench.baselines import Baseline
+from crnn_bench.cells import Search
+from crnn_bench.errors import BenchError
+from crnn_bench.plugins import Choice
+from crnn_bench.records import Slices
+from crnn_bench.seeds import derive
+
+Trial = dict[str, Any]
+Fold = tuple[NDArray[np.int64], NDArray[np.int64]]
+
+
+def best(
+    baseline: Baseline,
+    search: Search,
+    train: Slices,
+    groups: NDArray[Any],
+    seed: int,
+    on_trial: Callable[[Trial], None] = lambda _: None,
+) -> tuple[Baseline, dict[str, Any]]:
+    """Tries arguments, and builds the baseline with those of the best mean weighted F1; ties go to the earlier trial.
+
+    Args:
+        baseline: as the YAML gives it; the first trial.
+        search: how many draws and folds, and from what.
+        train: training slices; nothing of the other parts is seen.
+        groups: (slices,) what must lie in one fold.
+        seed: of draws and folds.
+        on_trial: is told each trial.
+
+    Returns:
+        The best baseline, and for the record `search`, every trial (`trial, of, arguments, mean, std`, F1 of each fold
+        `f1`, and `fault` where the estimator refused), and the arguments of the best one, `searched`.
+
+    Raises:
+        BenchError: a label has one group only, or every trial failed.
+    """
+    from joblib import Parallel, cpu_count, delayed
+
+    vectors, folds, given = baseline.inputs(train), _folds(search, train, groups, seed), Choice.of(baseline).arguments
+    drawn = _draw(search, derive(seed, "draws"))
+    choices = [Choice.of(baseline), *(Choice(type(baseline), {**given, **some}) for some in drawn)]
+    jobs = (
+        delayed(_f1)(choice.build().estimator(derive(seed, "estimator")), vectors, train.label, *fold)
+        for choice, fold in product(choices, folds)
+    )
+    answers: Iterator[float | str] = Parallel(n_jobs=min(cpu_count(), len(choices)), return_as="generator")(jobs)
+    trials: list[Trial] = []
+    for number, choice in enumerate(choices):
+        about = {"trial": number, "of": len(choices), "arguments": dict(choice.arguments)}
+        trials.append(about | _scored([next(answers) for _ in folds]))
+        on_trial(trials[-1])
+    whole = [trial for trial in trials if "fault" not in trial]
+    if not whole:
+        raise BenchError(f"{type(baseline).__name__}: no trial of the search worked: {trials[0]['fault']}")
+    chosen = max(whole, key=lambda trial: (trial["mean"], -trial["trial"]))
+    built: Baseline = choices[chosen["trial"]].build()
+    return built, {"search": trials, "searched": {name: chosen["arguments"][name] for name in search.space}}
+
+
+def _folds(search: Search, train: Slices, groups: NDArray[Any], seed: int) -> list[Fold]:
+    """As many folds as asked for, or as the label with the fewest groups allows."""
+    numbers = {int(label): len(np.unique(groups[train.label == label])) for label in np.unique(train.label)}
+    label, fewest = min(numbers.items(), key=lambda item: item[1])
+    if fewest < 2:
+        track = train.tracks[train.track[np.flatnonzero(train.label == label)[0]]]
+        raise BenchError(
+            f"a search needs two groups of training songs a label that may lie in different folds, but the label of "
+            f"{track} has one; give a split that trains on more, or no search"
+        )
+    folds = StratifiedGroupKFold(min(search.folds, fewest), shuffle=True, random_state=derive(seed, "folds"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of labels with fewer slices than folds
+        return list(folds.split(np.zeros(len(train)), train.label, groups))
+
+
+def _draw(search: Search, seed: int) -> list[dict[str, Any]]:
+    """Arguments, `n_iter` of them or as many as there are."""
+    space = {name: _distribution(values) for name, values in search.space.items()}
+    lists = all(isinstance(values, list) for values in space.values())
+    n_iter = min(search.n_iter, len(ParameterGrid(space))) if lists else search.n_iter
+    sampled = ParameterSampler(space, n_iter, random_state=seed)
+    return [{name: _plain(value) for name, value in some.items()} for some in sampled]
+
+
+def _distribution(values: Any) -> Any:
+    """A list as it is, `{name: [low, high]}` as scipy's distribution."""
+    if not isinstance(values, Mapping):
+        return list(values)
+    ((name, (low, high)),) = values.items()
+    return stats.uniform(low, high - low) if name == "uniform" else getattr(stats, name)(low, high)
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _f1(
+    estimator: BaseEstimator, vectors: NDArray[Any], labels: NDArray[np.int64], train: NDArray[Any], test: NDArray[Any]
+) -> float | str:
+    """Weighted F1 on a fold, or why the estimator refused."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a worker's remarks have no reader
+            predicted = estimator.fit(vectors[train], labels[train]).predict(vectors[test])
+    except ValueError as error:
+        return str(error).splitlines()[0]
+    return float(f1_score(labels[test], predicted, average="weighted", zero_division=0))
+
+
+def _scored(answers: list[float | str]) -> Trial:
+    faults = [answer for answer in answers if isinstance(answer, str)]
+    f1 = [answer for answer in answers if isinstance(answer, float)]
+    if faults:
+        return {"mean": None, "std": None, "f1": f1, "fault": faults[0]}
+    return {"mean": float(np.mean(f1)), "std": float(np.std(f1)), "f1": f1}
