@@ -116,9 +116,9 @@ def _run(options: argparse.Namespace) -> None:
 
 def _prepare(options: argparse.Namespace) -> None:
     work = _load(options)
-    from crnn_bench import runner
+    from crnn_bench import preparing
 
-    runner.prepare(work, runner.listings(work))
+    preparing.prepare(work, preparing.listings(work))
 
 
 def _split(options: argparse.Namespace) -> None:
@@ -137,14 +137,14 @@ def _report(options: argparse.Namespace) -> None:
 
 def _explore(options: argparse.Namespace) -> None:
     if options.source.is_dir():
-        from crnn_bench import runner
+        from crnn_bench import exploring
 
-        runner.explore_results(options.source)
+        exploring.networks(options.source)
         return
     work = _load(argparse.Namespace(**{**vars(options), "experiment": options.source}))
-    from crnn_bench import runner
+    from crnn_bench import exploring
 
-    runner.explore(work, options.out or Path("runs") / work.name)
+    exploring.features(work, options.out or Path("runs") / work.name)
 
 
 def _ui(options: argparse.Namespace) -> None:

@@ -1,25 +1,19 @@
 """An experiment's YAML, checked to the last argument, as a list of cells."""
 
-import inspect
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal
 
-from crnn_bench import plugins
-from crnn_bench.cells import Cell, Experiment, Search, Trainer
+from crnn_bench import schema
+from crnn_bench.cells import Cell, Experiment
 from crnn_bench.errors import BenchError
 from crnn_bench.plugins import Choice, unknown
+from crnn_bench.schema import FAMILIES
 from crnn_bench.source import Source, Where
 
-FAMILIES = {
-    "dataset": ("crnn_bench.datasets.Dataset",),
-    "features": ("crnn_bench.features.Feature",),
-    "split": ("crnn_bench.splits.SplitStrategy",),
-    "model": ("crnn_bench.models.Network", "crnn_bench.baselines.Baseline"),
-}
 DEFAULTS: dict[str, Any] = {
     "features": "LogMel",
     "split": "SongSplit",
@@ -33,7 +27,6 @@ DEFAULTS: dict[str, Any] = {
     "trainer": {},
     "search": None,
 }
-DISTRIBUTIONS = ("uniform", "loguniform", "randint")
 WHOLE_SONG = "song"  # a `clip_seconds`
 CELL_KEYS = ("dataset", *DEFAULTS)
 TOP_KEYS = ("name", "grid", *CELL_KEYS)
@@ -105,19 +98,19 @@ def _longest(source: Source) -> float:
 
 def _cell(source: Source, values: Mapping[str, tuple[Any, Where]]) -> Cell:
     def choose(key: str) -> Choice:
-        return _choice(source, key, *values[key])
+        return schema.choice(source, key, *values[key])
 
     def scalar(key: str, kind: Any) -> Any:
         value, where = values[key]
         try:
-            return _checked(kind, value)
+            return schema.checked(kind, value)
         except ValueError as error:
             raise source.error(where, str(error)) from None
 
     dataset, model = choose("dataset"), choose("model")
     neural = hasattr(model.cls, "given_by_data")
     features = _features(source, values, dataset, model, choose("features"))
-    trainer, search = _trainer(source, *values["trainer"]), _search(source, model, *values["search"])
+    trainer, search = schema.trainer(source, *values["trainer"]), schema.search(source, model, *values["search"])
     seed = scalar("seed", int)
     split_seed, model_seed = scalar("split_seed", int | None), scalar("model_seed", int | None)
     clip_seconds = None if values["clip_seconds"][0] == WHOLE_SONG else scalar("clip_seconds", float)
@@ -177,146 +170,3 @@ def _folds(cell: Cell) -> list[Cell]:
         return [cell]
     chosen = [Choice(cell.split.cls, {**cell.split.arguments, "fold": fold}) for fold in range(strategy.n_folds)]
     return [Cell(**{**{f.name: getattr(cell, f.name) for f in fields(cell)}, "split": choice}) for choice in chosen]
-
-
-def _choice(source: Source, key: str, spec: Any, where: Where) -> Choice:
-    """Resolves a short name, a class path, or `{class_path, init_args}`, and checks every argument."""
-    if isinstance(spec, str):
-        spec = {"class_path": spec}
-    if not isinstance(spec, dict) or not isinstance(spec.get("class_path"), str):
-        raise source.error(where, f"expected a name or {{class_path: NAME, init_args: {{…}}}}, got {spec!r}")
-    for extra in spec:
-        if extra not in ("class_path", "init_args"):
-            raise source.error((*where, extra), unknown(extra, ("class_path", "init_args")))
-    families = [_import(path) for path in FAMILIES[key]]
-    try:
-        cls = plugins.find(spec["class_path"], *families)
-    except BenchError as error:
-        raise source.error(where, str(error)) from None
-    given = spec.get("init_args") or {}
-    if not isinstance(given, dict):
-        raise source.error((*where, "init_args"), f"expected arguments of {cls.__name__}, got {given!r}")
-    choice = Choice(cls, _arguments(source, cls, given, where))
-    if not hasattr(cls, "given_by_data"):
-        try:
-            choice.build()
-        except BenchError as error:
-            raise source.error((*where, error.argument) if error.argument else where, str(error)) from None
-    return choice
-
-
-def _arguments(source: Source, cls: type, given: Mapping[str, Any], where: Where) -> dict[str, Any]:
-    """The constructor's signature is the schema: unknown names, missing ones and wrong types are refused."""
-    by_data = getattr(cls, "given_by_data", ())
-    schema = {name: p for name, p in plugins.parameters(cls).items() if name not in by_data}
-    for name in given:
-        if name not in schema:
-            raise source.error((*where, "init_args", name), f"{cls.__name__}: {unknown(name, list(schema))}")
-    arguments = {}
-    for name, parameter in schema.items():
-        if name not in given and parameter.default is inspect.Parameter.empty:
-            raise source.error(where, f"{cls.__name__} needs {name!r}")
-        try:
-            arguments[name] = _checked(parameter.annotation, given[name]) if name in given else parameter.default
-        except ValueError as error:
-            raise source.error((*where, "init_args", name), str(error)) from None
-    return arguments
-
-
-def _trainer(source: Source, given: Any, where: Where) -> Trainer:
-    if not isinstance(given, dict):
-        raise source.error(where, f"expected settings such as max_epochs, got {given!r}")
-    arguments = _arguments(source, Trainer, given, where)
-    try:
-        return Trainer(**arguments)
-    except BenchError as error:
-        raise source.error((*where, error.argument or ""), str(error)) from None
-
-
-def _search(source: Source, model: Choice, given: Any, where: Where) -> Search | None:
-    """A search with the space that it names for the model, or with the model's own; none where neither is."""
-    if given is None or hasattr(model.cls, "given_by_data"):
-        return None
-    if not isinstance(given, dict):
-        raise source.error(where, f"expected settings such as n_iter, got {given!r}")
-    spaces = given.get("space") or {}
-    if not isinstance(spaces, dict):
-        raise source.error((*where, "space"), f"expected arguments to try by model, got {spaces!r}")
-    mine = None
-    for name in spaces:
-        try:
-            named = plugins.find(name, *(_import(path) for path in FAMILIES["model"]))
-        except BenchError as error:
-            raise source.error((*where, "space", name), str(error)) from None
-        mine = name if named is model.cls else mine
-    space = model.build().space if mine is None else spaces[mine]
-    if not space:
-        return None
-    place = where if mine is None else (*where, "space", mine)
-    checked = _space(source, model, space, place)
-    arguments = _arguments(source, Search, {**given, "space": checked}, where)
-    try:
-        return Search(**arguments)
-    except BenchError as error:
-        raise source.error((*where, error.argument or ""), str(error)) from None
-
-
-def _space(source: Source, model: Choice, space: Mapping[str, Any], where: Where) -> dict[str, Any]:
-    """Checks each value of a search space as an argument of the model."""
-    if not isinstance(space, Mapping):
-        raise source.error(where, f"expected lists of values by argument, got {space!r}")
-    checked: dict[str, Any] = {}
-    for name, values in space.items():
-        place = (*where, name)
-        if isinstance(values, Mapping):
-            if list(values) not in [[one] for one in DISTRIBUTIONS]:
-                raise source.error(place, f"expected one of {', '.join(DISTRIBUTIONS)} or a list, got {dict(values)}")
-            ((kind, ends),) = values.items()
-            numbers = isinstance(ends, list) and all(isinstance(end, int | float) for end in ends)
-            if not (numbers and len(ends) == 2 and ends[0] < ends[1]):
-                raise source.error(place, f"expected {kind}: [low, high], got {ends!r}")
-            tried, checked[name] = ends[:1] if kind != "randint" else ends, {kind: list(ends)}
-        elif isinstance(values, list) and values:
-            tried = checked[name] = list(values)
-        else:
-            raise source.error(place, f"expected a list of values such as [{values}], got {values!r}")
-        for value in tried:
-            arguments = _arguments(source, model.cls, {name: value}, place)
-            try:
-                other = Choice(model.cls, {**model.arguments, name: arguments[name]}).build()
-            except BenchError as error:
-                raise source.error(place, str(error)) from None
-            if other.features and other.features.key != model.build().features.key:
-                raise source.error(place, f"{name} changes the features; put it into the grid instead")
-    return checked
-
-
-def _checked(annotation: Any, value: Any) -> Any:
-    """Returns a value as the annotated type, or raises `ValueError` with one line that says what was expected."""
-    from jsonargparse import ArgumentError, ArgumentParser
-
-    if annotation is inspect.Parameter.empty:
-        return value
-    if get_origin(annotation) is type and isinstance(value, str):
-        try:
-            return plugins.find(value, get_args(annotation)[0])
-        except BenchError as error:
-            raise ValueError(str(error)) from None
-    expected = getattr(annotation, "__name__", str(annotation)) if not get_args(annotation) else str(annotation)
-    expected = expected.replace("typing.", "").replace("pathlib.", "")
-    if value is None and type(None) not in get_args(annotation):
-        raise ValueError(f"expected {expected}, got null")
-    if isinstance(value, (bool, str)) and annotation in (int, float):
-        raise ValueError(f"expected {expected}, got {value!r}")
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_argument("--value", type=annotation)
-    try:
-        return parser.parse_object({"value": value}).value
-    except ArgumentError:
-        raise ValueError(f"expected {expected}, got {value!r}") from None
-
-
-def _import(path: str) -> type:
-    module, _, name = path.rpartition(".")
-    found: type = getattr(__import__(module, fromlist=[name]), name)
-    return found

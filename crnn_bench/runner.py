@@ -2,108 +2,25 @@
 
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Table
-
-from crnn_bench import catalogue as catalogues
-from crnn_bench import experiment, feature_store, provenance, report, tables, tracking
+from crnn_bench import experiment, provenance, report, tables, tracking
 from crnn_bench.cells import Cell, Experiment
 from crnn_bench.errors import BenchError
 from crnn_bench.experiment import Plan
-from crnn_bench.feature_store import Faults
-from crnn_bench.plugins import Choice, digest, short_name
+from crnn_bench.plugins import digest, short_name
+from crnn_bench.preparing import Prepared, listings, prepare, tell_rejected
 from crnn_bench.results import predictions_path
-
-console = Console(highlight=False)
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """The listings of an experiment's datasets, whose features are stored in `root`, and how fast that went."""
-
-    listings: Mapping[Choice, pd.DataFrame]
-    speed: Mapping[Choice, Mapping[str, float]]
-    root: Path
-
-
-def listings(work: Experiment) -> dict[Choice, pd.DataFrame]:
-    """Lists the tracks of an experiment's datasets."""
-    return {chosen: catalogues.listing(chosen.build()) for chosen in dict.fromkeys(cell.dataset for cell in work.cells)}
-
-
-def prepare(work: Experiment, listed: Mapping[Choice, pd.DataFrame], workers: int | None = None) -> Prepared:
-    """Extracts what is missing of every feature that a cell of the experiment needs.
-
-    Args:
-        work: the experiment.
-        listed: its datasets' tracks.
-        workers: processes; one a usable core without it.
-    """
-    root = feature_store.default_root()
-    speed: dict[Choice, dict[str, float]] = {}
-    for chosen, tracks in listed.items():
-        dataset = chosen.build()
-        if tracks.attrs.get("remark"):
-            say(f"{dataset.name}: {tracks.attrs['remark']}")
-        features = [choice.build() for choice in dict.fromkeys(c.features for c in work.cells if c.dataset == chosen)]
-        names = " and ".join(type(feature).__name__ for feature in features)
-        todo = feature_store.missing(root, tracks, features)
-        faults: Faults = {}
-        if todo:
-            steps = feature_store.extract(dataset, tracks, features, root, workers)
-            seconds, faults = _follow(dataset.name, len(todo), steps)
-            rate = len(todo) / seconds
-            speed[chosen] = {"extract_seconds": seconds, "extract_tracks_per_second": rate}
-            say(f"{dataset.name}: {names} of {len(todo)} tracks extracted in {seconds:.1f} s, {rate:.1f} tracks/s")
-        else:
-            say(f"{dataset.name}: {names} of {tracks['track_id'].nunique()} tracks are stored")
-        found = feature_store.FeatureStore(root, features[0]).lookup(tracks)
-        stored = found.loc[found["reason"] != "", ["track_id", "reason"]].to_numpy().tolist()
-        _tell_rejected(faults | dict(stored))
-    return Prepared(listed, speed, root)
-
-
-def _follow(title: str, total: int, steps: Iterable[tuple[int, float, Faults]]) -> tuple[float, Faults]:
-    """Shows extraction's progress, rate and what is left; returns its seconds and what could not be opened."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=10),
-        TextColumn(
-            "{task.completed}/{task.total}, {task.fields[rate]:.1f} tracks/s, {task.fields[realtime]:.0f}x real time,"
-        ),
-        TimeRemainingColumn(),
-        TextColumn("left"),
-    )
-    started = time.perf_counter()
-    audio_seconds = 0.0
-    faults: Faults = {}
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task(title, total=total, rate=0.0, realtime=0.0)
-        for tracks, seconds, found in steps:
-            faults |= found
-            audio_seconds += seconds
-            elapsed = time.perf_counter() - started
-            done = progress.tasks[0].completed + tracks
-            progress.update(task, advance=tracks, rate=done / elapsed, realtime=audio_seconds / elapsed)
-    return time.perf_counter() - started, faults
+from crnn_bench.terminal import say, show
 
 
 def plan(work: Experiment, prepared: Prepared) -> list[Plan]:
     """Plans every cell, so that what cannot run is refused before anything is trained."""
     plans = [experiment.plan(cell, prepared.listings[cell.dataset], prepared.root) for cell in work.cells]
-    _tell_rejected({track: why for planned in plans for track, why in planned.catalogue.left_out_here.items()})
+    tell_rejected({track: why for planned in plans for track, why in planned.catalogue.left_out_here.items()})
     _prove_folds(plans)
     unused = {planned.cell.split.label: planned.unused for planned in plans if planned.unused}
     for strategy, tracks in unused.items():
@@ -140,49 +57,8 @@ def write_splits(work: Experiment, csv: Path) -> None:
         planned = experiment.plan(cell, prepared.listings[cell.dataset], prepared.root)
         path = Path(str(csv).replace("{fold}", str(fold)))
         experiment.write_split(planned, path)
-        _tell_rejected(planned.catalogue.left_out_here)
+        tell_rejected(planned.catalogue.left_out_here)
         say(f"{path}: {_songs(planned)}")
-
-
-def explore(work: Experiment, out: Path) -> None:
-    """Shows each dataset of an experiment through each of its features, without labels: figures, and scores as CSV."""
-    listed = listings(work)
-    prepared = prepare(work, listed)
-    views = []
-    for dataset, features in dict.fromkeys((cell.dataset, cell.features) for cell in work.cells):
-        catalogue, view = experiment.look(dataset, features, listed[dataset], prepared.root)
-        views.append(report.Seen(f"{dataset.build().name} {features.label}", view, catalogue.classes))
-    _tell_views(out, views)
-
-
-def explore_results(out: Path) -> None:
-    """Shows the test songs of each network in a results folder as its bottleneck places them.
-
-    Raises:
-        BenchError: no network's cell is finished there.
-    """
-    cells = [cell for cell in report.stored(out) if cell.embeddings is not None]
-    if not cells:
-        raise BenchError(f"{out} has no network's bottleneck vectors; give the experiment's YAML to see its features")
-    _tell_views(out, [report.Seen(c.name, experiment.look_at_bottleneck(c), tuple(c.record["classes"])) for c in cells])
-
-
-def _tell_views(out: Path, views: Sequence[report.Seen]) -> None:
-    table, written = report.show_views(out, views)
-    say("Clusters of k-means, as many as labels, against the labels:")
-    _show(table)
-    for path in written:
-        say(str(path))
-
-
-def say(text: str) -> None:
-    """Prints a line as it is."""
-    console.print(text, soft_wrap=True, markup=False)
-
-
-def _tell_rejected(reasons: Mapping[str, str]) -> None:
-    for track, reason in sorted(reasons.items()):
-        say(f"left out: {track}: {reason}")
 
 
 def run(work: Experiment, out: Path, uri: str | None, rerun: bool) -> None:
@@ -249,21 +125,15 @@ def _is_finished(planned: Plan, tracker: tracking.Tracker, out: Path) -> bool:
 def _tell_results(out: Path, uri: str, cost: str) -> None:
     table, shared = report.console_table(out)
     say("Weighted F1 on test songs, mean (best) over seeds:")
-    _show(table)
+    show(table)
     say(shared)
     theirs = report.published_table(out)
     if theirs:
         say("Published numbers of this dataset and protocol beside ours (mean over seeds):")
-        _show(theirs)
+        show(theirs)
     say(cost)
     say(f"report: {out / 'report.html'}")
     say(f"MLflow: {uri}" + (f" (crnn-bench ui {out})" if uri == store_uri(out) else ""))
-
-
-def _show(table: Table) -> None:
-    """Prints a table as wide as it is: no number is ever cut short."""
-    natural = console.measure(table, options=console.options.update(max_width=1000)).maximum
-    Console(highlight=False, width=max(console.width, natural)).print(table)
 
 
 def _run_cell(

@@ -22,7 +22,7 @@ from mlflow.entities import Run
 from scipy.special import softmax
 from sklearn.metrics import accuracy_score, f1_score
 
-from crnn_bench import cli, config, experiment, results, runner, tracking
+from crnn_bench import cli, config, experiment, preparing, results, runner, tracking
 from crnn_bench.datasets.folder import Folder
 from crnn_bench.errors import BenchError
 from crnn_bench.plugins import Choice
@@ -282,7 +282,7 @@ def test_every_slice_of_every_part_has_a_bottleneck_vector(finished: Finished) -
 
 def plans(yaml: Path, *overrides: str, workers: int = 1) -> list[experiment.Plan]:
     work = config.load(yaml, overrides)
-    return runner.plan(work, runner.prepare(work, runner.listings(work), workers))
+    return runner.plan(work, preparing.prepare(work, preparing.listings(work), workers))
 
 
 def predict(planned: experiment.Plan, cache: Path) -> Predictions:

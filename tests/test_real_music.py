@@ -10,6 +10,7 @@ import pytest
 from crnn_bench import audio, catalogue, cli, splitting
 from crnn_bench.datasets.folder import Folder
 from crnn_bench.feature_store import FeatureStore, default_root, extract
+from crnn_bench.features.gtzan_table import GtzanTable
 from crnn_bench.features.log_mel import LogMel
 from crnn_bench.song import Song
 from crnn_bench.splits.album_split import AlbumSplit
@@ -60,3 +61,40 @@ def test_the_piano_can_be_split_both_ways(real_music: Path, seed: int) -> None:
     for strategy in (SongSplit(), AlbumSplit()):
         tested = splitting.split(made, strategy, seed).test
         assert {track.split("/")[0] for track in tested} == set(made.classes)
+
+
+def three_second_rows(real_music: Path, path: Path) -> Path:
+    """The usual `features_3_sec.csv` of real music: ten rows for the first 30 seconds of each of 104 pieces."""
+    feature = GtzanTable()
+    rows = []
+    for _, track in catalogue.listing(Folder(str(real_music / "game-music"))).iterrows():
+        samples = audio.load(Path(track["path"]), feature.sample_rate)[: 30 * feature.sample_rate]
+        parts = np.array_split(samples, max(1, len(samples) // (3 * feature.sample_rate)))
+        for number, part in enumerate(parts):
+            values = feature.compute(Song(part, feature.sample_rate))[0]
+            rows.append([f"{track['track_id']}.{number}", track["label"], *values])
+    pd.DataFrame(rows, columns=["filename", "label", *feature.columns]).to_csv(path, index=False)
+    return path
+
+
+@pytest.mark.slow
+def test_rows_of_one_song_on_both_sides_flatter(real_music: Path, tmp_path: Path) -> None:
+    """`experiments/gtzan_leakage.yaml` on a table of real music: every model loses when songs stay whole."""
+    table = three_second_rows(real_music, tmp_path / "features_3_sec.csv")
+    settings = [f"dataset.path={table}", "grid.model=[KNN, XGBoost]", "grid.seed=[0, 21]"]
+    arguments = [word for setting in settings for word in ("--set", setting)]
+    out = tmp_path / "out"
+    assert (
+        cli.main(
+            [
+                "run",
+                str(Path(__file__).parents[1] / "experiments" / "gtzan_leakage.yaml"),
+                "--out",
+                str(out),
+                *arguments,
+            ]
+        )
+        == 0
+    )
+    scores = pd.read_csv(out / "results.csv").groupby(["model", "dataset.unit"])["f1_slice"].mean().unstack()
+    assert (scores["row"] - scores["song"] > 0.05).all()
