@@ -1,0 +1,116 @@
+"""Baselines from the YAML to MLflow: searches, whole songs, tables, models of frames, and the view without labels."""
+
+import json
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+import pytest
+from mlflow.entities import Run
+
+from crnn_bench import cli, config, preparing, results, runner
+
+YAML = """
+name: searched
+dataset: {{class_path: Folder, init_args: {{root: {music}}}}}
+split: {split}
+clip_seconds: song
+search: {{n_iter: 2, folds: 3, space: {{KNN: {{n_neighbors: [1, 2]}}, GaussianMixture: {{n_components: [1, 2]}}}}}}
+grid:
+  - {{features: [GtzanTable], model: [KNN, MajorityClass]}}
+  - {{model: [GaussianMixture]}}
+"""
+
+
+def run_yaml(music: Path, folder: Path, split: str) -> int:
+    (folder / "searched.yaml").write_text(YAML.format(music=music, split=split))
+    return cli.main(["run", str(folder / "searched.yaml"), "--out", str(folder / "out")])
+
+
+@pytest.fixture(scope="module")
+def out(music: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A searched experiment on a song split, run to its end."""
+    folder = tmp_path_factory.mktemp("searched")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CRNN_BENCH_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        assert run_yaml(music, folder, "{class_path: SongSplit, init_args: {test: 0.3, validation: 0.3}}") == 0
+    return folder / "out"
+
+
+def child(out: Path, model: str) -> Run:
+    client = mlflow.MlflowClient(f"sqlite:///{out / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("searched")
+    assert experiment is not None
+    (run,) = client.search_runs([experiment.experiment_id], f"tags.model = '{model}'")
+    return run
+
+
+def test_the_best_parameters_and_the_search_table_are_tracked(out: Path, tmp_path: Path) -> None:
+    run = child(out, "KNN")
+    client = mlflow.MlflowClient(f"sqlite:///{out / 'mlflow.db'}")
+    trials = json.loads(Path(client.download_artifacts(run.info.run_id, "search.json", str(tmp_path))).read_text())
+    assert [trial["trial"] for trial in trials] == [0, 1, 2]
+    assert trials[0]["arguments"] == {"n_neighbors": 5, "weights": "uniform"}
+    best = max(trials, key=lambda trial: (trial["mean"], -trial["trial"]))
+    assert run.data.params["searched.n_neighbors"] == str(best["arguments"]["n_neighbors"])
+    assert run.data.params["search.n_iter"] == "2"
+    assert "searched.n_neighbors" not in child(out, "MajorityClass").data.params
+    table = pd.read_csv(out / "results.csv").set_index("model")
+    assert table.loc["KNN", "searched"] == str({"n_neighbors": best["arguments"]["n_neighbors"]})
+
+
+def test_whole_songs_have_no_slice_level(out: Path) -> None:
+    table = pd.read_csv(out / "results.csv").set_index("model")
+    assert table["clip_seconds"].isna().all()
+    assert table["f1_slice"].isna().all()
+    assert table["f1_song"].notna().all()
+    assert (table["n_test_slices"] == table["n_test_songs"]).all()
+
+
+@pytest.mark.parametrize("model", ["KNN", "GaussianMixture"])
+def test_a_stored_model_says_what_was_predicted(out: Path, model: str) -> None:
+    """Of vectors and of frames, read from MLflow: `skops`, no pickle."""
+    mlflow.set_tracking_uri(f"sqlite:///{out / 'mlflow.db'}")
+    run = child(out, model)
+    (logged,) = mlflow.search_logged_models(
+        [run.info.experiment_id], f"source_run_id = '{run.info.run_id}'", output_format="list"
+    )
+    info = mlflow.models.get_model_info(logged.model_uri)
+    assert info.flavors["sklearn"]["serialization_format"] == "skops"
+    work = config.load(out.parent / "searched.yaml")
+    planned = runner.plan(work, preparing.prepare(work, preparing.listings(work), 1))
+    (plan,) = [plan for plan in planned if plan.cell.model.label == model]
+    inputs = plan.cell.model.build().inputs(plan.slices("test"))
+    said = results.load(out, plan.name).predictions.of("test").probabilities
+    assert list(mlflow.sklearn.load_model(logged.model_uri).predict(inputs)) == list(said.argmax(axis=1))
+    assert info.signature.inputs.inputs[0].shape == ((-1, 57) if model == "KNN" else (-1, -1, 20))
+
+
+def test_a_search_that_has_too_few_groups_fails_by_name_and_the_others_go_on(
+    music: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An album split of three albums trains on one of each artist."""
+    assert run_yaml(music, tmp_path, "AlbumSplit") == 2
+    printed = capsys.readouterr()
+    assert "a search needs two groups of training songs a label" in printed.out
+    assert "2 of 3 cells failed" in printed.err
+    assert list(pd.read_csv(tmp_path / "out" / "results.csv")["model"]) == ["MajorityClass"]
+
+
+def test_networks_are_seen_by_their_bottleneck(music: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Test songs alone."""
+    yaml = tmp_path / "net.yaml"
+    yaml.write_text(
+        f"name: net\ndataset: {{class_path: Folder, init_args: {{root: {music}}}}}\nsplit: AlbumSplit\n"
+        "model: {class_path: CRNN, init_args: {conv_channels: [2], pool_sizes: [[64, 8]], gru_width: 4}}\n"
+        "clip_seconds: 1\ntrainer: {max_epochs: 1, precision: fp32}\n"
+    )
+    assert cli.main(["run", str(yaml), "--out", str(tmp_path / "out")]) == 0
+    capsys.readouterr()
+    assert cli.main(["explore", str(tmp_path / "out")]) == 0
+    printed = capsys.readouterr().out
+    table = pd.read_csv(tmp_path / "out" / "unsupervised.csv")
+    assert table[["songs", "labels"]].to_numpy().tolist() == [[12, 4]]
+    assert len(list((tmp_path / "out" / "figures").glob("unsupervised-*.png"))) == 1
+    assert "NMI" in printed
