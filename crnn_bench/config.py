@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -50,8 +50,10 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Experiment:
         in_grid = any(key in grid for grid in _grids(source))
         if source.data.get(key) is None and not in_grid:
             raise BenchError(f"{path}: no {key!r}; an experiment needs one")
-    cells = dict.fromkeys(_cell(source, values) for grid in _grids(source) for values in _combinations(source, grid))
-    expanded = dict.fromkeys(fold for cell in cells for fold in _folds(cell))
+    drawn = [_cell(source, values) for grid in _grids(source) for values in _combinations(source, grid)]
+    longest = max(cell.clip_seconds or 0.0 for cell in drawn)
+    cells = [_with_least(cell, longest) for cell in drawn]
+    expanded = dict.fromkeys(fold for cell in dict.fromkeys(cells) for fold in _folds(cell))
     return Experiment(str(source.data["name"]), tuple(expanded), source.text, tuple(overrides))
 
 
@@ -76,8 +78,6 @@ def _combinations(source: Source, grid: dict[str, list[Any]]) -> Iterator[dict[s
     if isinstance(source.data.get("grid"), list):
         grid_where = ("grid", next(i for i, one in enumerate(source.data["grid"]) if one is grid))
     fixed = {key: (source.data.get(key, default), (key,)) for key, default in (("dataset", None), *DEFAULTS.items())}
-    if fixed["min_seconds"][0] is None:
-        fixed["min_seconds"] = (_longest(source), ("clip_seconds",))
     axes = sorted(grid, key=lambda axis: "." in axis)  # stable: a model before its parameters
     for values in itertools.product(*([(v, i) for i, v in enumerate(grid[axis])] for axis in axes)):
         combination: dict[str, tuple[Any, Where]] = dict(fixed)
@@ -90,10 +90,11 @@ def _combinations(source: Source, grid: dict[str, list[Any]]) -> Iterator[dict[s
         yield combination
 
 
-def _longest(source: Source) -> float:
-    fixed = [source.data.get("clip_seconds", DEFAULTS["clip_seconds"])]
-    clips = [clip for grid in _grids(source) for clip in grid.get("clip_seconds", fixed)]
-    return max((float(clip) for clip in clips if isinstance(clip, (int, float))), default=0.0)
+def _with_least(cell: Cell, longest: float) -> Cell:
+    """All cells use the same songs, unless the YAML says otherwise; ready-made rows have no length to be told by."""
+    if not math.isnan(cell.min_seconds):
+        return cell
+    return replace(cell, min_seconds=0.0 if cell.dataset.build().features else longest)
 
 
 def _cell(source: Source, values: Mapping[str, tuple[Any, Where]]) -> Cell:
@@ -120,17 +121,17 @@ def _cell(source: Source, values: Mapping[str, tuple[Any, Where]]) -> Cell:
         clip_seconds = features.build().row_seconds
     if neural and clip_seconds is None:
         raise source.error(values["clip_seconds"][1], f"{model.label} hears slices; only baselines hear whole songs")
-    ready_made = dataset.build().features is not None
-    min_seconds = 0.0 if ready_made else scalar("min_seconds", float)
-    least = 0.0 if ready_made else clip_seconds or 0.0
-    if not min_seconds >= least:
-        raise source.error(values["min_seconds"][1], f"must be at least {least:g}, a slice, got {min_seconds:g}")
+    min_seconds = scalar("min_seconds", float | None)
+    if min_seconds is not None and not min_seconds >= (clip_seconds or 0.0):
+        raise source.error(
+            values["min_seconds"][1], f"must be at least {clip_seconds or 0:g}, a slice, got {min_seconds:g}"
+        )
     return Cell(
         dataset=dataset,
         features=features,
         split=choose("split"),
         clip_seconds=clip_seconds,
-        min_seconds=min_seconds,
+        min_seconds=math.nan if min_seconds is None else min_seconds,  # until all cells are known
         slice_rule=scalar("slice_rule", Literal["full", "legacy"]),
         model=model,
         split_seed=seed if split_seed is None else split_seed,
