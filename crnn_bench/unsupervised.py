@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
@@ -25,7 +26,8 @@ class View:
 
     Attributes:
         labels: (songs,) class numbers.
-        clusters: (songs,) by k-means with as many clusters as there are labels.
+        clusters: (songs,) by k-means with as many clusters as there are labels; each bears the number of a label, so
+            that as many songs as possible have the number of their own (Kuhn 1955).
         pca, tsne: (songs, 2).
         explained: share of the variance that the two principal components hold.
         scores: `ari, nmi` of clusters against labels (Hubert & Arabie 1985; arithmetic mean), and `silhouette_labels`,
@@ -56,7 +58,8 @@ def view(vectors: NDArray[np.floating], labels: NDArray[np.int64], seed: int = 0
     tsne = TSNE(perplexity=min(PERPLEXITY, (len(scaled) - 1) / 3), init="pca", random_state=random)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # fewer different songs than clusters: the scores show it
-        clusters = KMeans(n_labels, n_init=STARTS, random_state=random).fit_predict(scaled).astype(np.int64)
+        clusters = KMeans(n_labels, n_init=STARTS, random_state=random).fit_predict(scaled)
+    clusters = _numbered_as(labels, clusters)
     scores = {
         "ari": float(adjusted_rand_score(labels, clusters)),
         "nmi": float(normalized_mutual_info_score(labels, clusters)),
@@ -65,6 +68,15 @@ def view(vectors: NDArray[np.floating], labels: NDArray[np.int64], seed: int = 0
     }
     explained = float(pca.explained_variance_ratio_.sum())
     return View(labels, clusters, planar, tsne.fit_transform(scaled), explained, scores)
+
+
+def _numbered_as(labels: NDArray[np.int64], clusters: NDArray[np.int32]) -> NDArray[np.int64]:
+    numbers = np.unique(labels)
+    together = (labels[:, None] == numbers).astype(np.int64).T @ (clusters[:, None] == np.arange(len(numbers)))
+    label, cluster = linear_sum_assignment(-together)
+    number_of = np.empty(len(numbers), dtype=np.int64)
+    number_of[cluster] = numbers[label]
+    return number_of[clusters]
 
 
 def _silhouette(vectors: NDArray[np.float64], groups: NDArray[np.int64]) -> float:

@@ -19,7 +19,7 @@ def draw(
     explained: float,
     title: str,
 ) -> Figure:
-    """Draws PCA above and t-SNE below, coloured by label on the left and by cluster on the right.
+    """Draws PCA above and t-SNE below, by label on the left, by cluster in the colour of the label it fits on the right.
 
     Args:
         pca, tsne: (songs, 2).
@@ -32,7 +32,12 @@ def draw(
     figure.suptitle(title)
     rows = ((pca, f"PCA ({explained:.0%} of the variance)"), (tsne, "t-SNE"))
     for axes_of_row, (points, name) in zip(figure.subplots(2, 2), rows, strict=True):
-        for axes, groups, by in zip(axes_of_row, (labels, clusters), ("label", "k-means cluster"), strict=True):
+        for axes, groups, by in zip(
+            axes_of_row,
+            (labels, clusters),
+            ("label", "k-means cluster, coloured as the label it fits best"),
+            strict=True,
+        ):
             for index in np.unique(groups):
                 colour, marker = style(int(index))
                 mine = points[groups == index]
