@@ -19,7 +19,7 @@ def draw(
     explained: float,
     title: str,
 ) -> Figure:
-    """Draws PCA above and t-SNE below, by label on the left, by cluster in the colour of the label it fits on the right.
+    """Draws PCA above, t-SNE below, by label on the left, by cluster in the colour of the label it fits on the right.
 
     Args:
         pca, tsne: (songs, 2).
