@@ -45,11 +45,11 @@ class FittedBaseline:
         vectors = self.baseline.inputs(slices)
         with _told_as_one_line(self.baseline):
             if self.temperature is None:
-                probabilities: NDArray[np.float64] = np.zeros((len(slices), self.n_classes))
-                probabilities[:, self.estimator.classes_] = self.estimator.predict_proba(vectors)
+                known = self.estimator.predict_proba(vectors)
             else:
-                scores = _scores(self.estimator, vectors, self.n_classes)
-                probabilities = softmax(scores / self.temperature, axis=1)
+                known = softmax(_scores(self.estimator, vectors) / self.temperature, axis=1)
+        probabilities = np.zeros((len(slices), self.n_classes))
+        probabilities[:, self.estimator.classes_] = known  # a class that was never trained is never said
         return probabilities
 
 
@@ -68,8 +68,9 @@ def fit(baseline: Baseline, train: Slices, validation: Slices, n_classes: int, s
         details["remark"] = "stopped before it converged; raise its max_iter"
     temperature = None
     if not hasattr(estimator, "predict_proba"):
-        scores = _scores(estimator, baseline.inputs(validation), n_classes)
-        temperature = details["temperature"] = _temperature(scores, validation.label)
+        scores = _scores(estimator, baseline.inputs(validation))
+        truth = np.searchsorted(estimator.classes_, validation.label)
+        temperature = details["temperature"] = _temperature(scores, truth)
     shape = inputs.shape[1:] if inputs.ndim > 1 else (-1, train.n_bins)
     return FittedBaseline(baseline, estimator, temperature, n_classes, shape, details)
 
@@ -83,16 +84,13 @@ def _told_as_one_line(baseline: Baseline) -> Iterator[None]:
         raise BenchError(f"{type(baseline).__name__}: {str(error).splitlines()[0]}") from error
 
 
-def _scores(estimator: BaseEstimator, vectors: NDArray[Any], n_classes: int) -> NDArray[np.float64]:
-    """Decision values, (n, classes); a class that was never trained gets the lowest."""
-    known = estimator.decision_function(vectors)
-    known = np.stack([-known, known], axis=1) if known.ndim == 1 else known
-    scores = np.full((len(vectors), n_classes), known.min() - 10.0)
-    scores[:, estimator.classes_] = known
-    return scores
+def _scores(estimator: BaseEstimator, vectors: NDArray[Any]) -> NDArray[np.float64]:
+    """Decision values, (n, trained classes)."""
+    scores = estimator.decision_function(vectors)
+    return np.stack([-scores, scores], axis=1) if scores.ndim == 1 else scores
 
 
-def _temperature(scores: NDArray[np.float64], truth: NDArray[np.int64]) -> float:
+def _temperature(scores: NDArray[np.float64], truth: NDArray[np.intp]) -> float:
     """The temperature of least log loss, between 0.01 and 100.
 
     The targets are softened as Platt's (1999), by 1 / (n + 2), so that few and faultless answers do not make it

@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="EXPERIMENT.yaml|DIR",
         help="its features; or the networks' bottlenecks of a results folder",
     )
-    explore.add_argument("--out", type=Path, metavar="DIR", help="folder of the figures (default: runs/NAME)")
+    explore.add_argument("--out", type=Path, metavar="DIR", help="folder of the figures (default: runs/NAME, or DIR)")
     explore.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides", help=SET_HELP)
     ui = command("ui", _ui, "open the MLflow dashboard on a run's store")
     ui.add_argument(
@@ -139,7 +139,9 @@ def _explore(options: argparse.Namespace) -> None:
     if options.source.is_dir():
         from crnn_bench import exploring
 
-        exploring.networks(options.source)
+        if options.overrides:
+            raise BenchError(f"--set changes a YAML, but {options.source} is a results folder")
+        exploring.networks(options.source, options.out or options.source)
         return
     work = _load(argparse.Namespace(**{**vars(options), "experiment": options.source}))
     from crnn_bench import exploring

@@ -94,7 +94,7 @@ class Plan:
     def groups(self, slices: Slices) -> NDArray[np.object_]:
         """(slices,) names of what the split keeps together: their track, album or artist."""
         table = self.catalogue.table
-        names = dict(zip(table["track_id"], groups(table, self.cell.split.build().group), strict=True))
+        names = dict(zip(table["track_id"], groups(table, self.split.group), strict=True))
         return np.array([names[slices.tracks[track]] for track in slices.track], dtype=object)
 
 
@@ -185,7 +185,8 @@ def look(dataset: Choice, features: Choice, tracks: pd.DataFrame, root: Path) ->
     catalogue = catalogues.build(tracks, store.lookup(tracks), 0.0)
     arrays, rate = store.arrays(catalogue.table), feature.frames_per_second
     songs = slicing.cut(catalogue.table, arrays, catalogue.classes, rate, None, columns=feature.columns)
-    vectors = np.stack([mean_and_deviation(frames) for frames in songs.frames()])
+    summarise = (lambda rows: rows.mean(axis=0)) if feature.is_table else mean_and_deviation
+    vectors = np.stack([summarise(frames) for frames in songs.frames()])
     return catalogue, unsupervised.view(vectors, songs.label)
 
 
@@ -233,8 +234,7 @@ def write_split(planned: Plan, path: Path) -> None:
     chosen = f"{planned.cell.split.label} {planned.cell.split.describe()['init_args']}"
     counts = ", ".join(f"{len(getattr(planned.split, part))} {part}" for part in PARTS)
     comments = [f"{chosen}, seed {planned.cell.split_seed}", f"{planned.dataset.name}: {counts}"]
-    strategy = planned.cell.split.build()
-    file_split.write(path, parts, comments, (strategy.group, strategy.validation_group))
+    file_split.write(path, parts, comments, (planned.split.group, planned.split.validation_group))
 
 
 def _embeddings(model: Model, slices: Mapping[str, Slices]) -> pd.DataFrame | None:

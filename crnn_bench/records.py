@@ -51,7 +51,7 @@ class Catalogue:
     @cached_property
     def digest(self) -> str:
         """Hash of which tracks there are, how they are labelled, and what they sound like."""
-        return digest(self.table[["track_id", "label", "album", "content"]].to_numpy().tolist())
+        return digest(self.table[["track_id", "label", "artist", "album", "content"]].to_numpy().tolist())
 
 
 @dataclass(frozen=True)
@@ -60,11 +60,14 @@ class Split:
 
     Attributes:
         train, validation, test: sorted track ids.
+        group, validation_group: what is proved to lie on one side, as `SplitStrategy` says.
     """
 
     train: tuple[str, ...]
     validation: tuple[str, ...]
     test: tuple[str, ...]
+    group: str = "track_id"
+    validation_group: str = "track_id"
 
     def __post_init__(self) -> None:
         for part in PARTS:

@@ -22,9 +22,9 @@ def plan(work: Experiment, prepared: Prepared) -> list[Plan]:
     plans = [experiment.plan(cell, prepared.listings[cell.dataset], prepared.root) for cell in work.cells]
     tell_rejected({track: why for planned in plans for track, why in planned.catalogue.left_out_here.items()})
     _prove_folds(plans)
-    unused = {planned.cell.split.label: planned.unused for planned in plans if planned.unused}
+    unused = {planned.cell.split: planned.unused for planned in plans if planned.unused}
     for strategy, tracks in unused.items():
-        say(f"{strategy} leaves {len(tracks)} tracks unused, e.g. {tracks[0]}")
+        say(f"{strategy.label} {strategy.describe()['init_args']} leaves {len(tracks)} tracks unused, e.g. {tracks[0]}")
     return plans
 
 

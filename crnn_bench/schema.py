@@ -111,6 +111,10 @@ def _space(source: Source, model: Choice, space: Mapping[str, Any], where: Where
     for name, values in space.items():
         place = (*where, name)
         tried = []
+        kind = next(iter(values)) if isinstance(values, Mapping) and values else "list"
+        annotation = getattr(plugins.parameters(model.cls).get(name), "annotation", None)
+        if kind in ("uniform", "loguniform") and float not in (annotation, *get_args(annotation)):
+            raise source.error(place, f"{kind} draws fractions, which {model.label}.{name} does not take")
         for value in _values(source, values, place):
             taken = arguments(source, model.cls, {**model.arguments, name: value}, place)
             try:
@@ -120,7 +124,7 @@ def _space(source: Source, model: Choice, space: Mapping[str, Any], where: Where
             if features and other.features.key != features.key:
                 raise source.error(place, f"{name} changes the features; put it into the grid instead")
             tried.append(taken[name])
-        whole[name] = {next(iter(values)): tried} if isinstance(values, Mapping) else tried
+        whole[name] = tried if kind == "list" else {kind: tried}
     return whole
 
 

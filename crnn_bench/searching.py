@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
-from sklearn.base import BaseEstimator
 from sklearn.metrics import f1_score
 from sklearn.model_selection import ParameterGrid, ParameterSampler, StratifiedGroupKFold
 
@@ -54,7 +53,7 @@ def best(
     drawn = _draw(search, derive(seed, "draws"))
     choices = [Choice.of(baseline), *(Choice(type(baseline), {**given, **some}) for some in drawn)]
     jobs = (
-        delayed(_f1)(choice.build().estimator(derive(seed, "estimator")), vectors, train.label, *fold)
+        delayed(_f1)(choice, derive(seed, "estimator"), vectors, train.label, *fold)
         for choice, fold in product(choices, folds)
     )
     answers: Iterator[float | str] = Parallel(n_jobs=min(cpu_count(), len(choices)), return_as="generator")(jobs)
@@ -109,14 +108,20 @@ def _plain(value: Any) -> Any:
 
 
 def _f1(
-    estimator: BaseEstimator, vectors: NDArray[Any], labels: NDArray[np.int64], train: NDArray[Any], test: NDArray[Any]
+    choice: Choice,
+    seed: int,
+    vectors: NDArray[Any],
+    labels: NDArray[np.int64],
+    train: NDArray[np.int64],
+    test: NDArray[np.int64],
 ) -> float | str:
-    """Weighted F1 on a fold, or why the estimator refused."""
+    """Weighted F1 on a fold, or why the baseline or its estimator refused."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a worker's remarks have no reader
-            predicted = estimator.fit(vectors[train], labels[train]).predict(vectors[test])
-    except ValueError as error:
+            estimator = choice.build().estimator(seed).fit(vectors[train], labels[train])
+            predicted = estimator.predict(vectors[test])
+    except (ValueError, BenchError) as error:
         return str(error).splitlines()[0]
     return float(f1_score(labels[test], predicted, average="weighted", zero_division=0))
 

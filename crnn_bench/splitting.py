@@ -17,7 +17,8 @@ def split(catalogue: Catalogue, strategy: SplitStrategy, seed: int) -> Split:
     part = strategy.assign(catalogue.table, generator(seed, "split"))
     table = catalogue.table.assign(part=part)
     prove(table, strategy.group, strategy.validation_group)
-    return Split(*(tuple(table.loc[table["part"] == name, "track_id"]) for name in PARTS))
+    train, validation, test = (tuple(table.loc[table["part"] == name, "track_id"]) for name in PARTS)
+    return Split(train, validation, test, strategy.group, strategy.validation_group)
 
 
 def prove(table: pd.DataFrame, group: str, validation_group: str) -> None:

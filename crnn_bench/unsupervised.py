@@ -46,11 +46,13 @@ def view(vectors: NDArray[np.floating], labels: NDArray[np.int64], seed: int = 0
     """Looks at vectors (songs, columns), each column scaled to unit variance; a constant one counts nothing.
 
     Raises:
-        BenchError: too few songs to form as many clusters as there are labels.
+        BenchError: too few songs to form as many clusters as there are labels, or a single column.
     """
     n_labels = len(np.unique(labels))
     if len(vectors) <= n_labels:
         raise BenchError(f"{len(vectors)} songs are too few to look for {n_labels} clusters among them")
+    if vectors.shape[1] < 2:
+        raise BenchError("a feature of one column leaves nothing to project to a plane")
     scaled = StandardScaler().fit_transform(vectors.astype(np.float64))
     random = derive(seed, "unsupervised")
     pca = PCA(2, random_state=random)

@@ -184,6 +184,10 @@ def test_a_search_belongs_to_baselines_and_takes_each_ones_space(path: Path) -> 
         ("search: {space: {KNN: {n_neighbors: {normal: [1, 2]}}}}\n", "expected one of uniform, loguniform, randint"),
         ("search: {space: {KNN: {n_neighbors: {randint: [9, 2]}}}}\n", "expected randint: [low, high], got [9, 2]"),
         ("search: {space: {KNN: {n_neighbors: {randint: [a, b]}}}}\n", "expected randint: [low, high]"),
+        (
+            "search: {space: {KNN: {n_neighbors: {uniform: [1, 9]}}}}\n",
+            "uniform draws fractions, which KNN.n_neighbors",
+        ),
         ("search: {space: {KNN: 3}}\n", "expected lists of values by argument, got 3"),
     ],
 )

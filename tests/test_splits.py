@@ -821,3 +821,26 @@ def test_gtzans_splits_fit_a_part_of_it(gtzan_tracks: pd.DataFrame, name: str, e
         splitting.split(made, FileSplit(str(GTZAN / name)), 0)
     found = proved_parts(made, FileSplit(str(GTZAN / name), partial=True))
     assert found.groupby("part")["label"].nunique().eq(2).all()
+
+
+def test_a_big_artist_is_not_always_tested() -> None:
+    """Folds are dealt by size, so which one tests is drawn."""
+    made = catalogue_of(genre_rows([[30] + [3] * 12, [4] * 12]))
+    giant = made.table["artist"].value_counts().idxmax()
+    parts = [parts_of(made, splitting.split(made, ArtistSplit(), seed)) for seed in range(20)]
+    tested = [giant in set(found.query("part == 'test'")["artist"]) for found in parts]
+    assert 0 < sum(tested) < 10
+
+
+def test_a_split_says_what_it_keeps_together(tmp_path: Path) -> None:
+    """As it was proved, of a frozen split and an official one, too."""
+    made = catalogue_of(genre_rows([[3] * 12] * 3))
+    drawn = splitting.split(made, ArtistSplit(), 0)
+    assert (drawn.group, drawn.validation_group) == ("artist", "artist")
+    rows = made.table[["track_id", "label", "artist", "album"]].merge(drawn.table, on="track_id")
+    file_split.write(tmp_path / "frozen.csv", rows, ["frozen"], ("artist", "artist"))
+    frozen = splitting.split(made, FileSplit(str(tmp_path / "frozen.csv")), 0)
+    assert (frozen.group, frozen.validation_group) == ("artist", "artist")
+    official = catalogue_of(made.table.assign(official=rows["part"]).drop(columns=["seconds", "content"]))
+    assert splitting.split(official, OfficialSplit(), 0).group == "artist"
+    assert splitting.split(made, SongSplit(), 0).group == "track_id"

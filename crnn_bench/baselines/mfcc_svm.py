@@ -25,4 +25,4 @@ class MfccSVM(Baseline):
         return Mfcc(n_mfcc=self.n_mfcc)
 
     def classifier(self, seed: int) -> BaseEstimator:
-        return SVC(C=self.C, gamma="scale", random_state=seed)
+        return SVC(C=self.C, gamma="scale", break_ties=True, random_state=seed)

@@ -1,7 +1,10 @@
 """A support vector machine whose share of support vectors is set."""
 
-from typing import Literal
+from itertools import combinations
+from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from sklearn import svm
 from sklearn.base import BaseEstimator
 
@@ -10,7 +13,10 @@ from crnn_bench.plugins import refuse_below
 
 
 class NuSVC(Baseline):
-    """A support vector machine with at least a share `nu` of support vectors; uneven classes allow small ones only."""
+    """A support vector machine with at least a share `nu` of support vectors (Schölkopf et al. 2000).
+
+    Uneven classes allow small shares only: 2 min(a, b) / (a + b) for any two classes of a and b training vectors.
+    """
 
     space = {"nu": {"uniform": [0.05, 0.6]}, "gamma": {"loguniform": [1e-5, 0.1]}}
 
@@ -26,4 +32,17 @@ class NuSVC(Baseline):
         refuse_below(self, nu=1e-6)
 
     def classifier(self, seed: int) -> BaseEstimator:
-        return svm.NuSVC(nu=self.nu, kernel=self.kernel, gamma=self.gamma, random_state=seed)
+        return FeasibleNuSVC(nu=self.nu, kernel=self.kernel, gamma=self.gamma, break_ties=True, random_state=seed)
+
+
+class FeasibleNuSVC(svm.NuSVC):  # type: ignore[misc]
+    """scikit-learn's machine, which says more of a `nu` that is too large."""
+
+    def fit(self, X: NDArray[np.floating], y: NDArray[Any]) -> "FeasibleNuSVC":
+        """Fits vectors (n, columns) and labels (n,)."""
+        counts = np.unique(y, return_counts=True)[1]
+        most = min(2 * min(pair) / sum(pair) for pair in combinations(counts.tolist(), 2))
+        if self.nu > most:
+            raise ValueError(f"nu is {self.nu:g}, but classes of {counts.min()} to {counts.max()} allow {most:.3f}")
+        fitted: FeasibleNuSVC = super().fit(X, y)
+        return fitted

@@ -26,4 +26,4 @@ class SVC(Baseline):
         refuse_below(self, C=1e-12)
 
     def classifier(self, seed: int) -> BaseEstimator:
-        return svm.SVC(kernel=self.kernel, C=self.C, gamma=self.gamma, random_state=seed)
+        return svm.SVC(kernel=self.kernel, C=self.C, gamma=self.gamma, break_ties=True, random_state=seed)

@@ -24,6 +24,10 @@ class Artist20(Folder):
     def __init__(self, root: str) -> None:
         super().__init__(root)
 
+    @property
+    def name(self) -> str:
+        return "artist20"
+
     def tracks(self) -> pd.DataFrame:
         table = super().tracks()
         albums = table.groupby("artist")["album"].nunique()

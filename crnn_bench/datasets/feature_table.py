@@ -5,14 +5,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 
 from crnn_bench.audio import EXTENSIONS
 from crnn_bench.datasets import ReadyMade, Table, fingerprint
 from crnn_bench.errors import BenchError
-from crnn_bench.plugins import digest
+from crnn_bench.plugins import Choice, digest
 
-ABOUT = ("artist", "album", "title", "song", "length")  # known columns that are no features
+WORDS = ("artist", "album", "title", "song")  # known columns that are no features, besides `length`
+REMEDY = "say what seconds a row describes, row_seconds, or split rows as if they were songs, unit: row"
 PART = re.compile(r"^(.+?)[._-]\d+$")
 
 
@@ -60,12 +62,10 @@ class FeatureTable(ReadyMade):
         path, about = Path(self.path).expanduser(), self.table().about
         numbers = about["track_id"].value_counts()
         if (self.row_seconds is None or self.unit == "row") and numbers.iloc[0] > 1:
-            hint = "; say what seconds a row describes: row_seconds" if self.row_seconds is None else ""
-            raise BenchError(f"{path}: {numbers.index[0]} has {numbers.iloc[0]} rows{hint}")
-        torn = about.groupby("track_id")["label"].nunique()
-        if torn.max() > 1:
-            raise BenchError(f"{path}: the rows of {torn.idxmax()} have different labels")
-        print_ = f"{fingerprint(path)}-{digest([self.filename, self.label], 8)}"
+            raise BenchError(f"{path}: {numbers.index[0]} has {numbers.iloc[0]} rows; {REMEDY}")
+        if self.row_seconds is None and self.unit == "song":
+            _refuse_parts(path, about)
+        print_ = f"{fingerprint(path)}-{digest(dict(Choice.of(self).arguments), 8)}"
         return about.drop_duplicates("track_id").assign(path="", fingerprint=print_)
 
 
@@ -73,31 +73,50 @@ class FeatureTable(ReadyMade):
 def _read(path: Path, _: str, parts: bool, unit: str, filename: str, label: str) -> Table:
     """Reads a table once for as long as the file's fingerprint stays."""
     raw = read_file(path)
-    if not isinstance(raw.columns[0], str) or (filename not in raw and {"feature", "Unnamed: 1"} & set(raw.columns)):
+    if filename not in raw and {"feature", "Unnamed: 1"} & set(raw.columns):
         raise BenchError(f"{path} is the FMA's features.csv, whose labels are in tracks.csv; use FmaFeatures")
     for column in (filename, label):
         if column not in raw:
             raise BenchError(f"{path}: no column {column!r}; it has {', '.join(map(str, raw.columns[:6]))} …")
-    about = raw[[name for name in ("artist", "album", "title") if name in raw]].astype(str).copy()
-    about["label"] = raw[label].astype(str)
-    rows = raw[filename].astype(str).map(_without_ending)
-    about["title"] = about.get("title", rows)
-    songs = raw["song"].astype(str) if "song" in raw else rows.map(_song) if parts else rows
+    words = raw[[name for name in raw if name in (filename, label, *WORDS)]].astype(object).fillna("").astype(str)
+    for column in (filename, label):
+        empty = np.flatnonzero(words[column].str.strip() == "")
+        if len(empty):
+            raise BenchError(f"{path}: row {empty[0] + 1} has no {column}")
+    rows = words[filename].map(_without_ending)
+    songs = words["song"] if "song" in words else rows.map(_song) if parts else rows
     lost = rows[songs.isna()]
     if len(lost):
         raise BenchError(f"{path}: {lost.iloc[0]} has no number of its part at the end; add a column song")
     by_row = unit == "row"
-    about["track_id"] = about["label"] + "/" + (rows if by_row else songs)
-    about["album"] = songs if by_row else about.get("album", "")
-    about["artist"] = about.get("artist", "")
-    values = raw.drop(columns=[filename, label, *(name for name in ABOUT if name in raw)])
-    words = [name for name in values if not pd.api.types.is_numeric_dtype(values[name])]
-    if words:
-        value = next(value for value in values[words[0]] if not _is_number(value))
-        raise BenchError(f"{path}: column {words[0]!r} holds {value!r}, which is no number; mend or remove it")
+    about = pd.DataFrame({"track_id": words[label] + "/" + (rows if by_row else songs), "label": words[label]})
+    about["album"] = songs if by_row else words.get("album", "")
+    about["artist"], about["title"] = words.get("artist", ""), words.get("title", rows)
+    torn = about["label"].groupby(songs).nunique()
+    if torn.max() > 1 and (parts or "song" in words):
+        raise BenchError(f"{path}: the rows of {torn.idxmax()} have different labels")
+    return Table(about, _numbers(path, raw.drop(columns=[*words, *(name for name in ("length",) if name in raw)])))
+
+
+def _numbers(path: Path, values: pd.DataFrame) -> pd.DataFrame:
+    """The features alone; whatever is no number is refused by its column."""
     if values.empty:
         raise BenchError(f"{path}: no rows of features")
-    return Table(about, values)
+    for name in values:
+        if str(name).startswith("Unnamed: "):
+            raise BenchError(f"{path}: column {name!r} is the number of a row, which may tell its label; remove it")
+        if not pd.api.types.is_numeric_dtype(values[name]):
+            value = next((value for value in values[name] if not _is_number(value)), values[name].iloc[0])
+            raise BenchError(f"{path}: column {name!r} holds {value!r}, which is no number; mend or remove it")
+    return values
+
+
+def _refuse_parts(path: Path, about: pd.DataFrame) -> None:
+    """Rows such as `blues.00000.0` and `blues.00000.1`, each taken for a song, would leak."""
+    songs = about["track_id"].map(_song)
+    parts = songs[songs.map(lambda song: song is not None and PART.match(song) is not None)].value_counts()
+    if len(parts) and parts.iloc[0] > 1:
+        raise BenchError(f"{path}: {parts.index[0]} has {parts.iloc[0]} rows; {REMEDY}")
 
 
 def read_file(path: Path) -> pd.DataFrame:

@@ -17,7 +17,8 @@ INDEX = Path(__file__).with_name("gtzan_index.csv")
 class Gtzan(Dataset):
     """The original layout, `genres/blues/blues.00000.au`, or that of its mirrors, `genres_original/…/blues.00000.wav`.
 
-    The label is the genre; the artist of 81 clips is unknown. A copy with other than 100 clips a genre goes on with a
+    The label is the genre; the artist of 81 clips is unknown, and artists who play together (`Lauryn Hill and Bob
+    Marley`) are an artist of their own. A copy with other than 100 clips a genre goes on with a
     remark. `jazz.00054.wav` of a common mirror cannot be decoded, and extraction leaves it out by name.
 
     Args:

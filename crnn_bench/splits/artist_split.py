@@ -7,10 +7,10 @@ from crnn_bench.splits import SplitStrategy, assign_folds, check_fold, deal_arti
 
 
 class ArtistSplit(SplitStrategy):
-    """Deals each label's artists to k folds: the first tests, the second validates, the others train.
+    """Deals each label's artists to k folds: one, drawn at random, tests, the next validates, the others train.
 
     With 10 folds these are about 10, 10 and 80% of the songs. Where a label has fewer than k artists there are only so
-    many folds, lest a label be missing from a part. Pampalk, Flexer & Widmer (2005) called it the artist filter.
+    many folds, so that most labels are tested. Pampalk, Flexer & Widmer (2005) called it the artist filter.
     """
 
     group = "artist"
@@ -23,4 +23,4 @@ class ArtistSplit(SplitStrategy):
     def assign(self, tracks: pd.DataFrame, rng: np.random.Generator) -> pd.Series:
         require(tracks, "artist", 3, "ArtistSplit")
         k = min(self.k, int(groups(tracks, "artist").groupby(tracks["label"]).nunique().min()))
-        return assign_folds(tracks["label"], deal_artists(tracks, k, rng), k, 0, rng)
+        return assign_folds(tracks["label"], deal_artists(tracks, k, rng), k, int(rng.integers(k)), rng)
