@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +10,11 @@ from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
+from crnn_bench.errors import BenchError
 from crnn_bench.features import Feature
 from crnn_bench.features.mfcc import Mfcc
+from crnn_bench.features.mfcc_gaussian import MfccGaussian
+from crnn_bench.plugins import refuse_below
 from crnn_bench.records import Slices
 
 
@@ -76,3 +79,27 @@ class FrameModel(Baseline):
 
     def estimator(self, seed: int) -> BaseEstimator:
         return Pipeline([("classifier", self.classifier(seed))])
+
+
+class GaussianSVM(Baseline):
+    """A support vector machine on songs' Gaussians, the mean and covariance of their MFCCs.
+
+    Args:
+        n_mfcc: coefficients.
+        C: of the machine.
+        gamma: of the kernel; `scale` is 1 over the median distance between training songs.
+    """
+
+    space = {"C": {"loguniform": [0.1, 1000.0]}}
+
+    def __init__(self, n_mfcc: int = 20, C: float = 10.0, gamma: float | Literal["scale"] = "scale") -> None:
+        if gamma != "scale" and not gamma > 0:
+            raise BenchError(f"{type(self).__name__}: gamma must be scale or above 0, got {gamma}", "gamma")
+        self.n_mfcc = n_mfcc
+        self.C = C
+        self.gamma = gamma
+        refuse_below(self, C=1e-12)
+
+    @property
+    def features(self) -> Feature:
+        return MfccGaussian(n_mfcc=self.n_mfcc)

@@ -8,33 +8,14 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.pipeline import Pipeline
 from sklearn.svm import SVC
 
-from crnn_bench.baselines import Baseline
-from crnn_bench.errors import BenchError
-from crnn_bench.features import Feature
+from crnn_bench.baselines import GaussianSVM
 from crnn_bench.frames import Floats
 
 RIDGE = 1e-4  # of a bin's mean variance within training songs, for songs in which a bin hardly changes
 
 
-class KLSVM(Baseline):
+class KLSVM(GaussianSVM):
     """An SVM whose kernel is exp(-gamma * symmetrised KL divergence) between single Gaussians of MFCC frames."""
-
-    space = {"C": {"loguniform": [0.1, 1000.0]}}
-
-    def __init__(self, n_mfcc: int = 20, C: float = 10.0, gamma: float | Literal["scale"] = "scale") -> None:
-        if not C > 0:
-            raise BenchError(f"KLSVM: C must be above 0, got {C}", "C")
-        if gamma != "scale" and not gamma > 0:
-            raise BenchError(f"KLSVM: gamma must be scale or above 0, got {gamma}", "gamma")
-        self.n_mfcc = n_mfcc
-        self.C = C
-        self.gamma = gamma
-
-    @property
-    def features(self) -> Feature:
-        from crnn_bench.features.mfcc_gaussian import MfccGaussian
-
-        return MfccGaussian(n_mfcc=self.n_mfcc)
 
     def estimator(self, seed: int) -> BaseEstimator:
         """Without a scaler, which would make no covariances of the covariances."""

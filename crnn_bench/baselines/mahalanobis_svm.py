@@ -9,33 +9,14 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.covariance import LedoitWolf
 from sklearn.svm import SVC
 
-from crnn_bench.baselines import Baseline
-from crnn_bench.errors import BenchError
-from crnn_bench.features import Feature
+from crnn_bench.baselines import GaussianSVM
 from crnn_bench.frames import Floats
 
 RIDGE = 1e-6  # least variance in any direction, of the greatest
 
 
-class MahalanobisSVM(Baseline):
+class MahalanobisSVM(GaussianSVM):
     """An SVM whose kernel is exp(-gamma * squared Mahalanobis distance) between means and covariances of MFCC."""
-
-    space = {"C": {"loguniform": [0.1, 1000.0]}}
-
-    def __init__(self, n_mfcc: int = 20, C: float = 10.0, gamma: float | Literal["scale"] = "scale") -> None:
-        if not C > 0:
-            raise BenchError(f"MahalanobisSVM: C must be above 0, got {C}", "C")
-        if gamma != "scale" and not gamma > 0:
-            raise BenchError(f"MahalanobisSVM: gamma must be scale or above 0, got {gamma}", "gamma")
-        self.n_mfcc = n_mfcc
-        self.C = C
-        self.gamma = gamma
-
-    @property
-    def features(self) -> Feature:
-        from crnn_bench.features.mfcc_gaussian import MfccGaussian
-
-        return MfccGaussian(n_mfcc=self.n_mfcc)
 
     def classifier(self, seed: int) -> BaseEstimator:
         return MahalanobisSVC(self.C, self.gamma)

@@ -12,6 +12,7 @@ from crnn_bench.plugins import refuse_below
 class RandomForest(Baseline):
     """Breiman's (2001) forest: each tree sees a bootstrap sample, each split some of the columns."""
 
+    forest: type[BaseEstimator] = RandomForestClassifier
     space = {"max_depth": [8, 16, None], "max_features": ["sqrt", "log2", 0.2], "min_samples_leaf": [1, 2, 5]}
 
     def __init__(
@@ -28,7 +29,7 @@ class RandomForest(Baseline):
         refuse_below(self, n_estimators=1, min_samples_leaf=1)
 
     def classifier(self, seed: int) -> BaseEstimator:
-        return RandomForestClassifier(
+        return self.forest(
             n_estimators=self.n_estimators,
             max_depth=self.max_depth,
             max_features=self.max_features,
