@@ -136,6 +136,19 @@ def refuse_below(built: object, **least: float) -> None:
             raise BenchError(message, argument=name)
 
 
+def refuse_unless_above(built: object, **bounds: float) -> None:
+    """The same for arguments that must be above a bound.
+
+    Args:
+        built: an object that stores its arguments under their own names.
+        bounds: by argument.
+    """
+    for name, bound in bounds.items():
+        if not getattr(built, name) > bound:
+            message = f"{type(built).__name__}: {name} must be above {bound:g}, got {getattr(built, name)}"
+            raise BenchError(message, argument=name)
+
+
 def digest(description: object, length: int = 16) -> str:
     """A short, stable hash of plain data; the same on every machine and in every process."""
     text = json.dumps(description, sort_keys=True, ensure_ascii=False)

@@ -165,7 +165,7 @@ def test_a_search_can_set_its_arguments(baseline: Baseline) -> None:
         (lambda: GaussianMixture(n_components=0), "n_components must be at least 1"),
         (lambda: IVectors(rank=0), "rank must be at least 1"),
         (lambda: IVectors(scoring="svm"), "scoring must be cosine or plda, got 'svm'"),  # type: ignore[arg-type]
-        (lambda: KLSVM(C=0), "C must be at least 1e-12, got 0"),
+        (lambda: KLSVM(C=0), "C must be above 0, got 0"),
         (lambda: MahalanobisSVM(gamma=-1.0), "gamma must be scale or above 0"),
     ],
 )

@@ -14,7 +14,7 @@ from crnn_bench.errors import BenchError
 from crnn_bench.features import Feature
 from crnn_bench.features.mfcc import Mfcc
 from crnn_bench.features.mfcc_gaussian import MfccGaussian
-from crnn_bench.plugins import refuse_below
+from crnn_bench.plugins import refuse_unless_above
 from crnn_bench.records import Slices
 
 
@@ -98,7 +98,7 @@ class GaussianSVM(Baseline):
         self.n_mfcc = n_mfcc
         self.C = C
         self.gamma = gamma
-        refuse_below(self, C=1e-12)
+        refuse_unless_above(self, C=0)
 
     @property
     def features(self) -> Feature:

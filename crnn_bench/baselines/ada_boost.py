@@ -4,7 +4,7 @@ from sklearn.base import BaseEstimator
 from sklearn.ensemble import AdaBoostClassifier
 
 from crnn_bench.baselines import Baseline
-from crnn_bench.plugins import refuse_below
+from crnn_bench.plugins import refuse_below, refuse_unless_above
 
 
 class AdaBoost(Baseline):
@@ -15,7 +15,8 @@ class AdaBoost(Baseline):
     def __init__(self, n_estimators: int = 100, learning_rate: float = 1.0) -> None:
         self.n_estimators = n_estimators
         self.learning_rate = learning_rate
-        refuse_below(self, n_estimators=1, learning_rate=1e-12)
+        refuse_below(self, n_estimators=1)
+        refuse_unless_above(self, learning_rate=0)
 
     def classifier(self, seed: int) -> BaseEstimator:
         return AdaBoostClassifier(n_estimators=self.n_estimators, learning_rate=self.learning_rate, random_state=seed)

@@ -4,7 +4,7 @@ from sklearn.base import BaseEstimator
 from sklearn.ensemble import GradientBoostingClassifier
 
 from crnn_bench.baselines import Baseline
-from crnn_bench.plugins import refuse_below
+from crnn_bench.plugins import refuse_below, refuse_unless_above
 
 
 class GradientBoosting(Baseline):
@@ -19,7 +19,8 @@ class GradientBoosting(Baseline):
         self.learning_rate = learning_rate
         self.max_depth = max_depth
         self.subsample = subsample
-        refuse_below(self, n_estimators=1, learning_rate=1e-12, max_depth=1, subsample=1e-6)
+        refuse_below(self, n_estimators=1, max_depth=1)
+        refuse_unless_above(self, learning_rate=0, subsample=0)
 
     def classifier(self, seed: int) -> BaseEstimator:
         return GradientBoostingClassifier(

@@ -4,7 +4,7 @@ from sklearn.base import BaseEstimator
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from crnn_bench.baselines import Baseline
-from crnn_bench.plugins import refuse_below
+from crnn_bench.plugins import refuse_below, refuse_unless_above
 
 
 class HistGradientBoosting(Baseline):
@@ -23,7 +23,8 @@ class HistGradientBoosting(Baseline):
         self.learning_rate = learning_rate
         self.max_leaf_nodes = max_leaf_nodes
         self.l2_regularization = l2_regularization
-        refuse_below(self, max_iter=1, learning_rate=1e-12, max_leaf_nodes=2, l2_regularization=0)
+        refuse_below(self, max_iter=1, max_leaf_nodes=2, l2_regularization=0)
+        refuse_unless_above(self, learning_rate=0)
 
     def classifier(self, seed: int) -> BaseEstimator:
         return HistGradientBoostingClassifier(

@@ -4,7 +4,7 @@ from sklearn import svm
 from sklearn.base import BaseEstimator
 
 from crnn_bench.baselines import Baseline
-from crnn_bench.plugins import refuse_below
+from crnn_bench.plugins import refuse_below, refuse_unless_above
 
 
 class LinearSVC(Baseline):
@@ -15,7 +15,8 @@ class LinearSVC(Baseline):
     def __init__(self, C: float = 1.0, max_iter: int = 10000) -> None:
         self.C = C
         self.max_iter = max_iter
-        refuse_below(self, C=1e-12, max_iter=1)
+        refuse_below(self, max_iter=1)
+        refuse_unless_above(self, C=0)
 
     def classifier(self, seed: int) -> BaseEstimator:
         return svm.LinearSVC(C=self.C, max_iter=self.max_iter, random_state=seed)

@@ -4,9 +4,9 @@ from sklearn.base import BaseEstimator
 from sklearn.svm import SVC
 
 from crnn_bench.baselines import Baseline
-from crnn_bench.errors import BenchError
 from crnn_bench.features import Feature
 from crnn_bench.features.mfcc import Mfcc
+from crnn_bench.plugins import refuse_unless_above
 
 
 class MfccSVM(Baseline):
@@ -15,10 +15,9 @@ class MfccSVM(Baseline):
     space = {"C": {"loguniform": [0.1, 1000.0]}}
 
     def __init__(self, n_mfcc: int = 20, C: float = 10.0) -> None:
-        if not C > 0:
-            raise BenchError(f"MfccSVM: C must be above 0, got {C}", "C")
         self.n_mfcc = n_mfcc
         self.C = C
+        refuse_unless_above(self, C=0)
 
     @property
     def features(self) -> Feature:

@@ -9,7 +9,7 @@ from sklearn import svm
 from sklearn.base import BaseEstimator
 
 from crnn_bench.baselines import Baseline
-from crnn_bench.plugins import refuse_below
+from crnn_bench.plugins import refuse_unless_above
 
 
 class NuSVC(Baseline):
@@ -29,7 +29,7 @@ class NuSVC(Baseline):
         self.nu = nu
         self.kernel = kernel
         self.gamma = gamma
-        refuse_below(self, nu=1e-6)
+        refuse_unless_above(self, nu=0)
 
     def classifier(self, seed: int) -> BaseEstimator:
         return FeasibleNuSVC(nu=self.nu, kernel=self.kernel, gamma=self.gamma, break_ties=True, random_state=seed)

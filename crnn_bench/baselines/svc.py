@@ -6,7 +6,7 @@ from sklearn import svm
 from sklearn.base import BaseEstimator
 
 from crnn_bench.baselines import Baseline
-from crnn_bench.plugins import refuse_below
+from crnn_bench.plugins import refuse_unless_above
 
 
 class SVC(Baseline):
@@ -23,7 +23,7 @@ class SVC(Baseline):
         self.kernel = kernel
         self.C = C
         self.gamma = gamma
-        refuse_below(self, C=1e-12)
+        refuse_unless_above(self, C=0)
 
     def classifier(self, seed: int) -> BaseEstimator:
         return svm.SVC(kernel=self.kernel, C=self.C, gamma=self.gamma, break_ties=True, random_state=seed)

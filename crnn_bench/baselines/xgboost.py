@@ -8,7 +8,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from xgboost import XGBClassifier
 
 from crnn_bench.baselines import Baseline
-from crnn_bench.plugins import refuse_below
+from crnn_bench.plugins import refuse_below, refuse_unless_above
 
 
 class AnyLabels(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -64,9 +64,8 @@ class XGBoost(Baseline):
         self.gamma = gamma
         self.min_child_weight = min_child_weight
         self.subsample = subsample
-        refuse_below(
-            self, n_estimators=1, learning_rate=1e-12, max_depth=1, gamma=0, min_child_weight=0, subsample=1e-6
-        )
+        refuse_below(self, n_estimators=1, max_depth=1, gamma=0, min_child_weight=0)
+        refuse_unless_above(self, learning_rate=0, subsample=0)
 
     def classifier(self, seed: int) -> BaseEstimator:
         booster = XGBClassifier(
