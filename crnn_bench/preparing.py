@@ -46,7 +46,8 @@ def prepare(work: Experiment, listed: Mapping[Choice, pd.DataFrame], workers: in
         todo = feature_store.missing(root, tracks, features)
         faults: Faults = {}
         if todo:
-            steps = feature_store.extract(dataset, tracks, features, root, workers)
+            few = 1 if dataset.features else workers  # the table is read already, in this process
+            steps = feature_store.extract(dataset, tracks, features, root, few)
             seconds, faults = follow(dataset.name, len(todo), steps)
             rate = len(todo) / seconds
             speed[chosen] = {"extract_seconds": seconds, "extract_tracks_per_second": rate}
