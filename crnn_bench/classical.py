@@ -13,8 +13,10 @@ from scipy.special import log_softmax, softmax
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 
+from crnn_bench import plugins
 from crnn_bench.baselines import Baseline
 from crnn_bench.errors import BenchError
+from crnn_bench.plugins import Choice
 from crnn_bench.records import Slices
 from crnn_bench.seeds import derive
 
@@ -51,6 +53,18 @@ class FittedBaseline:
         probabilities = np.zeros((len(slices), self.n_classes))
         probabilities[:, self.estimator.classes_] = known  # a class that was never trained is never said
         return probabilities
+
+
+def check(model: Choice) -> None:
+    """Builds an estimator, so that what cannot work is refused before anything is fitted.
+
+    Raises:
+        BenchError: the code of the baseline fails; says where.
+    """
+    try:
+        model.build().estimator(0)
+    except plugins.FAULTS as error:
+        raise BenchError(f"{model.label} does not work{plugins.place(error, model.cls)}: {error}") from error
 
 
 def fit(baseline: Baseline, train: Slices, validation: Slices, n_classes: int, seed: int) -> FittedBaseline:

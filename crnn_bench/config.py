@@ -50,6 +50,9 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Experiment:
         in_grid = any(key in grid for grid in _grids(source))
         if source.data.get(key) is None and not in_grid:
             raise BenchError(f"{path}: no {key!r}; an experiment needs one")
+    for key in [key for key in CELL_KEYS if source.data.get(key) is not None]:
+        if all(key in grid for grid in _grids(source)):
+            raise source.error((key,), f"has no effect, since the grid sets {key}; change it there")
     drawn = [_cell(source, values) for grid in _grids(source) for values in _combinations(source, grid)]
     longest = max(cell.clip_seconds or 0.0 for cell in drawn)
     cells = [_with_least(cell, longest) for cell in drawn]
@@ -114,7 +117,10 @@ def _cell(source: Source, values: Mapping[str, tuple[Any, Where]]) -> Cell:
     trainer, search = schema.trainer(source, *values["trainer"]), schema.search(source, model, *values["search"])
     seed = scalar("seed", int)
     split_seed, model_seed = scalar("split_seed", int | None), scalar("model_seed", int | None)
-    clip_seconds = None if values["clip_seconds"][0] == WHOLE_SONG else scalar("clip_seconds", float)
+    clip, where = values["clip_seconds"]
+    if isinstance(clip, str) and clip != WHOLE_SONG:
+        raise source.error(where, f"expected seconds, or {WHOLE_SONG}, got {clip!r}")
+    clip_seconds = None if clip == WHOLE_SONG else scalar("clip_seconds", float)
     if clip_seconds is not None and not 0 < clip_seconds < math.inf:  # nor NaN
         raise source.error(values["clip_seconds"][1], f"must be above 0, or {WHOLE_SONG}, got {clip_seconds}")
     if features.build().is_table:

@@ -64,7 +64,10 @@ class Plan:
         clip = "songs" if self.cell.clip_seconds is None else f"{self.cell.clip_seconds:g}s"
         fold = self.cell.split.arguments.get("fold")
         split = self.cell.split.label + ("" if fold is None else f"-fold{fold}")
-        return f"{self.cell.model.label}-{split}-{clip}-seed{self.cell.model_seed}-{self.identity[:8]}"
+        model = self.cell.model.label
+        if not self.cell.trainer and self.cell.model.build().features is None:
+            model += f"-{self.cell.features.label}"
+        return f"{model}-{split}-{clip}-seed{self.cell.model_seed}-{self.identity[:8]}"
 
     def heard(self, group: str) -> tuple[int, int]:
         """How many albums (or artists) of test songs are heard in training, and how many test ones there are.
@@ -117,6 +120,11 @@ def plan(cell: Cell, tracks: pd.DataFrame, root: Path) -> Plan:
     planned = Plan(cell, dataset, feature, catalogue, split, store)
     if cell.trainer:
         networks.check(cell.model, planned.slices("test"), len(catalogue.classes))
+    else:
+        classical.check(cell.model)
+    if cell.search:
+        trained = catalogue.table[catalogue.table["track_id"].isin(split.train)]
+        searching.check(trained["label"], groups(trained, split.group), split.group)
     return planned
 
 
@@ -221,7 +229,9 @@ def keep(planned: Plan, result: Result, model: Model, out: Path, log: Run, docum
         log.log_network(model.network, shape, len(classes), about)
     else:
         if "search" in result.record:
-            log.log_json(result.record["search"], "search.json")
+            search = out / "searches" / f"{result.name}.csv"
+            report.write_search(result, search)
+            log.log_files(search, folder="searches")
             log.log_parameters({f"searched.{name}": value for name, value in result.record["searched"].items()})
         about |= {"temperature": model.temperature, "baseline": Choice.of(model.baseline).describe()}
         log.log_estimator(model.estimator, model.shape, about)

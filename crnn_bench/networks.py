@@ -1,10 +1,8 @@
 """Fit and predict for the network family; the only place where Lightning trains."""
 
-import inspect
 import logging
 import tempfile
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ from numpy.typing import NDArray
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from torch import Tensor, nn
 
+from crnn_bench import plugins
 from crnn_bench.cells import Trainer
 from crnn_bench.errors import BenchError
 from crnn_bench.models import Network
@@ -148,17 +147,11 @@ def check(model: Choice, slices: Slices, n_classes: int) -> None:
         network = build(model, slices, n_classes, 0).eval()
         with torch.no_grad():
             answer = tuple(network(torch.zeros(1, slices.n_bins, int(slices.length[0]))).shape)
-    except (ValueError, TypeError, RuntimeError, AttributeError, NameError, LookupError) as error:
-        place = _last_line(error, inspect.getfile(model.cls))
+    except plugins.FAULTS as error:
+        place = plugins.place(error, model.cls)
         raise BenchError(f"{model.label} does not work{place}: {' '.join(str(error).split())}") from error
     if answer != (1, n_classes):
         raise BenchError(f"{model.label} answers a slice with the shape {answer}, expected {(1, n_classes)}")
-
-
-def _last_line(error: Exception, file: str) -> str:
-    """Where in a file an error came up."""
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
-    return f" ({file}, line {lines[-1]})" if lines else ""
 
 
 def fit(

@@ -6,6 +6,7 @@ import inspect
 import json
 import pkgutil
 import sys
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -13,6 +14,8 @@ from types import ModuleType
 from typing import Any
 
 from crnn_bench.errors import BenchError
+
+FAULTS = (ValueError, TypeError, RuntimeError, AttributeError, NameError, LookupError)  # of code of a user's own
 
 
 def options(*families: type) -> dict[str, type]:
@@ -116,6 +119,13 @@ class Choice:
 
     def __hash__(self) -> int:
         return hash(digest(self.describe()))
+
+
+def place(error: BaseException, cls: type) -> str:
+    """Where in the file of a class an error came up, in brackets; empty where it came up elsewhere."""
+    file = inspect.getfile(cls)
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    return f" ({file}, line {lines[-1]})" if lines else ""
 
 
 def parameters(cls: type) -> Mapping[str, inspect.Parameter]:

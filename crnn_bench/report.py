@@ -75,6 +75,13 @@ def write(out: Path) -> list[Path]:
     return written
 
 
+def write_search(cell: Result, path: Path) -> None:
+    """Writes the trials of a cell's search: `trial`, each argument, `mean`, `std` of weighted F1, and `fault`."""
+    trials = [{**trial, **trial["arguments"]} for trial in cell.record["search"]]
+    names = ["trial", *trials[0]["arguments"], "mean", "std", "fault"]
+    _write_text(path, pd.DataFrame(trials).reindex(columns=names).to_csv(index=False, lineterminator="\n"))
+
+
 def rebuild(out: Path) -> list[Path]:
     """Draws every figure and writes every table again, from predictions and embeddings."""
     for cell in stored(out):

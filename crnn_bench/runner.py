@@ -83,6 +83,7 @@ def run(work: Experiment, out: Path, uri: str | None, rerun: bool) -> None:
     prepared = prepare(work, listed)
     plans = plan(work, prepared)
     failures: list[str] = []
+    telling = tables.varied([planned.cell.parameters for planned in plans])
     rejected = {row.track_id: row.reason for planned in plans for row in planned.catalogue.rejected.itertuples()}
     others = {path.stem for path in (out / "predictions").glob("*.parquet")} - {planned.name for planned in plans}
     if others:
@@ -91,15 +92,16 @@ def run(work: Experiment, out: Path, uri: str | None, rerun: bool) -> None:
     with tracker.parent(f"{work.name}: {len(plans)} cells", _tags(plans)) as parent:
         try:
             for number, planned in enumerate(plans, 1):
-                heading = f"[{number}/{len(plans)}] {title(planned.cell)}"
+                name = title(planned.cell, telling)
+                heading = f"[{number}/{len(plans)}] {name}"
                 if not rerun and _is_finished(planned, tracker, out):
                     say(f"{heading}: finished before")
                     continue
                 try:
-                    _run_cell(planned, heading, work, out, tracker, prepared.speed.get(planned.cell.dataset, {}))
+                    _run_cell(planned, name, heading, work, out, tracker, prepared.speed.get(planned.cell.dataset, {}))
                 except BenchError as error:
                     say(f"    failed: {error}")
-                    failures.append(f"{title(planned.cell)}: {error}")
+                    failures.append(f"{name}: {error}")
         finally:  # whatever ended the loop, what is finished gets its tables
             if any(predictions_path(out, planned.name).is_file() for planned in plans):
                 parent.log_files(*report.write(out))
@@ -137,11 +139,17 @@ def _tell_results(out: Path, uri: str, cost: str) -> None:
 
 
 def _run_cell(
-    planned: Plan, heading: str, work: Experiment, out: Path, tracker: tracking.Tracker, speed: Mapping[str, float]
+    planned: Plan,
+    name: str,
+    heading: str,
+    work: Experiment,
+    out: Path,
+    tracker: tracking.Tracker,
+    speed: Mapping[str, float],
 ) -> None:
     """Runs a cell in a child run, which ends FINISHED only when everything is stored."""
     tags = _tags([planned]) | {"split": planned.cell.split.label, "model": planned.cell.model.label}
-    with tracker.child(title(planned.cell), planned.identity, tags) as log:
+    with tracker.child(name, planned.identity, tags) as log:
         say(f"{heading}: {_songs(planned)}")
 
         def on_epoch(epoch: Mapping[str, float]) -> None:
@@ -168,7 +176,7 @@ def _run_cell(
 def _tell_trial(trial: Mapping[str, Any]) -> None:
     score = f"{trial['mean']:.3f} ± {trial['std']:.3f}" if "fault" not in trial else f"refused ({trial['fault']})"
     arguments = ", ".join(f"{name} {value}" for name, value in trial["arguments"].items())
-    say(f"    trial {trial['trial'] + 1} of {trial['of']}: weighted F1 {score}; {arguments}")
+    say(f"    trial {trial['trial']} of {trial['of']}: weighted F1 {score}; {arguments}")
 
 
 def _songs(planned: Plan) -> str:
@@ -181,8 +189,13 @@ def _songs(planned: Plan) -> str:
     return "; ".join(words)
 
 
-def title(cell: Cell) -> str:
-    """A cell in words: what tells it apart from the others."""
+def title(cell: Cell, telling: Sequence[str] = ()) -> str:
+    """A cell in words: what tells it apart from the others.
+
+    Args:
+        cell: the point of the grid.
+        telling: parameters that differ among the cells of one model.
+    """
     pooling = cell.parameters.get("model.pooling")
     words = [cell.model.label + (f" ({short_name(pooling)} pooling)" if pooling else "")]
     if not cell.trainer and cell.model.build().features is None:
@@ -190,6 +203,8 @@ def title(cell: Cell) -> str:
     fold = cell.split.arguments.get("fold")
     words.append(cell.split.label + ("" if fold is None else f" fold {fold}"))
     words.append("whole songs" if cell.clip_seconds is None else f"{cell.clip_seconds:g} s")
+    others = [name for name in telling if name in cell.parameters and name not in ("features", "model.pooling")]
+    words += [f"{name.rpartition('.')[2]} {short_name(str(cell.parameters[name]))}" for name in others]
     return ", ".join([*words, f"seed {cell.model_seed}"])
 
 

@@ -83,19 +83,19 @@ def search(source: Source, model: Choice, given: Any, where: Where) -> Search | 
     spaces = given.get("space") or {}
     if not isinstance(spaces, dict):
         raise source.error((*where, "space"), f"expected arguments to try by model, got {spaces!r}")
-    mine = None
-    for name in spaces:
+    chosen = model.build().space
+    for name, space in spaces.items():
+        place = (*where, "space", name)
         try:
-            named = plugins.find(name, *(_import(path) for path in FAMILIES["model"]))
+            named = plugins.find(name, *(_import(path) for path in FAMILIES["model"][1:]))
         except BenchError as error:
-            raise source.error((*where, "space", name), str(error)) from None
-        mine = name if named is model.cls else mine
-    space = model.build().space if mine is None else spaces[mine]
-    if not space:
+            raise source.error(place, str(error)) from None
+        mine = model if named is model.cls else Choice(named, arguments(source, named, {}, place))
+        checked_space = _space(source, mine, space, place)
+        chosen = checked_space if named is model.cls else chosen
+    settings = arguments(source, Search, {**given, "space": dict(chosen)}, where)
+    if not chosen:
         return None
-    place = where if mine is None else (*where, "space", mine)
-    whole = _space(source, model, space, place)
-    settings = arguments(source, Search, {**given, "space": whole}, where)
     try:
         return Search(**settings)
     except BenchError as error:
@@ -116,7 +116,7 @@ def _space(source: Source, model: Choice, space: Mapping[str, Any], where: Where
         if kind in ("uniform", "loguniform") and float not in (annotation, *get_args(annotation)):
             raise source.error(place, f"{kind} draws fractions, which {model.label}.{name} does not take")
         for value in _values(source, values, place):
-            taken = arguments(source, model.cls, {**model.arguments, name: value}, place)
+            taken = arguments(source, model.cls, {**model.arguments, name: value}, where)
             try:
                 other = model.cls(**taken)
             except BenchError as error:
@@ -134,9 +134,11 @@ def _values(source: Source, values: Any, where: Where) -> list[Any]:
         return values
     if not isinstance(values, Mapping):
         raise source.error(where, f"expected a list of values such as [{values}], got {values!r}")
-    if list(values) not in [[one] for one in DISTRIBUTIONS]:
-        raise source.error(where, f"expected one of {', '.join(DISTRIBUTIONS)} or a list, got {dict(values)}")
+    if len(values) != 1:
+        raise source.error(where, f"expected one of {', '.join(DISTRIBUTIONS)}, or a list, got {dict(values)}")
     ((kind, ends),) = values.items()
+    if kind not in DISTRIBUTIONS:
+        raise source.error(where, unknown(kind, DISTRIBUTIONS))
     numbers = isinstance(ends, list) and all(isinstance(end, int | float) for end in ends)
     if not (numbers and len(ends) == 2 and ends[0] < ends[1]):
         raise source.error(where, f"expected {kind}: [low, high], got {ends!r}")

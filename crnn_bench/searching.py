@@ -6,6 +6,7 @@ from itertools import product
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 from sklearn.metrics import f1_score
@@ -41,17 +42,19 @@ def best(
         on_trial: is told each trial.
 
     Returns:
-        The best baseline, and for the record `search`, every trial (`trial, of, arguments, mean, std`, F1 of each fold
-        `f1`, and `fault` where the estimator refused), and the arguments of the best one, `searched`.
+        The best baseline, and for the record `search`, every trial (`trial` from 1, `of, arguments, mean, std`, F1 of
+        each fold `f1`, and `fault` where the estimator refused), and of the best one the arguments that were searched,
+        `searched`, and the mean, `searched_f1`.
 
     Raises:
-        BenchError: a label has one group only, or every trial failed.
+        BenchError: every trial failed.
     """
     from joblib import Parallel, cpu_count, delayed
 
     vectors, folds, given = baseline.inputs(train), _folds(search, train, groups, seed), Choice.of(baseline).arguments
     drawn = _draw(search, derive(seed, "draws"))
-    choices = [Choice.of(baseline), *(Choice(type(baseline), {**given, **some}) for some in drawn)]
+    arguments = [given, *({**given, **some} for some in drawn if {**given, **some} != given)]
+    choices = [Choice(type(baseline), some) for some in arguments]
     jobs = (
         delayed(_f1)(choice, derive(seed, "estimator"), vectors, train.label, *fold)
         for choice, fold in product(choices, folds)
@@ -59,27 +62,41 @@ def best(
     answers: Iterator[float | str] = Parallel(n_jobs=min(cpu_count(), len(choices)), return_as="generator")(jobs)
     trials: list[Trial] = []
     for number, choice in enumerate(choices):
-        about = {"trial": number, "of": len(choices), "arguments": dict(choice.arguments)}
+        about = {"trial": number + 1, "of": len(choices), "arguments": dict(choice.arguments)}
         trials.append(about | _scored([next(answers) for _ in folds]))
         on_trial(trials[-1])
     whole = [trial for trial in trials if "fault" not in trial]
     if not whole:
         raise BenchError(f"{type(baseline).__name__}: no trial of the search worked: {trials[0]['fault']}")
     chosen = max(whole, key=lambda trial: (trial["mean"], -trial["trial"]))
-    built: Baseline = choices[chosen["trial"]].build()
-    return built, {"search": trials, "searched": {name: chosen["arguments"][name] for name in search.space}}
+    built: Baseline = choices[chosen["trial"] - 1].build()
+    taken = {name: chosen["arguments"][name] for name in search.space}
+    return built, {"search": trials, "searched": taken, "searched_f1": chosen["mean"]}
+
+
+def check(labels: pd.Series, names: pd.Series, group: str) -> None:
+    """Refuses training songs that cannot be cross-validated.
+
+    Args:
+        labels: of the training songs.
+        names: what each of them is kept together with.
+        group: what kind of name that is.
+
+    Raises:
+        BenchError: a label has a single group; names it.
+    """
+    numbers = names.groupby(labels).nunique().sort_index()
+    if numbers.min() < 2:
+        what = group.removesuffix("_id")
+        raise BenchError(
+            f"a search needs two {what}s of each label to train on, so that one can be held out, but "
+            f"{numbers.idxmin()} has {numbers.min()}; take a split that trains on more, or no search"
+        )
 
 
 def _folds(search: Search, train: Slices, groups: NDArray[Any], seed: int) -> list[Fold]:
     """As many folds as asked for, or as the label with the fewest groups allows."""
-    numbers = {int(label): len(np.unique(groups[train.label == label])) for label in np.unique(train.label)}
-    label, fewest = min(numbers.items(), key=lambda item: item[1])
-    if fewest < 2:
-        track = train.tracks[train.track[np.flatnonzero(train.label == label)[0]]]
-        raise BenchError(
-            f"a search needs two groups of training songs a label that may lie in different folds, but the label of "
-            f"{track} has one; give a split that trains on more, or no search"
-        )
+    fewest = min(len(np.unique(groups[train.label == label])) for label in np.unique(train.label))
     folds = StratifiedGroupKFold(min(search.folds, fewest), shuffle=True, random_state=derive(seed, "folds"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of labels with fewer slices than folds

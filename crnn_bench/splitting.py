@@ -3,6 +3,7 @@
 import pandas as pd
 
 from crnn_bench.errors import BenchError
+from crnn_bench.plugins import Choice
 from crnn_bench.records import PARTS, Catalogue, Split
 from crnn_bench.seeds import generator
 from crnn_bench.splits import SplitStrategy, groups
@@ -16,7 +17,11 @@ def split(catalogue: Catalogue, strategy: SplitStrategy, seed: int) -> Split:
     """
     part = strategy.assign(catalogue.table, generator(seed, "split"))
     table = catalogue.table.assign(part=part)
-    prove(table, strategy.group, strategy.validation_group)
+    try:
+        prove(table, strategy.group, strategy.validation_group)
+    except BenchError as error:
+        chosen = Choice.of(strategy)
+        raise BenchError(f"{error} ({chosen.label} {chosen.describe()['init_args']})") from None
     train, validation, test = (tuple(table.loc[table["part"] == name, "track_id"]) for name in PARTS)
     return Split(train, validation, test, strategy.group, strategy.validation_group)
 

@@ -29,7 +29,7 @@ RECORDED = (
     "n_train_slices", "n_validation_slices", "n_test_slices", "n_train_songs", "n_validation_songs", "n_test_songs",
     "n_test_albums", "n_heard_albums", "n_test_artists", "n_heard_artists", "n_rejected",
     "fit_seconds", "slices_per_second", "predict_slices_per_second",
-    "precision", "epochs", "best_epoch", "searched", "remark", "run_id",
+    "precision", "epochs", "best_epoch", "searched_f1", "remark", "run_id",
 )  # fmt: skip
 SEEDS = ("split_seed", "model_seed")
 PER_CELL = (*SEEDS, "split.fold", "clip_seconds")  # what a group's cells may differ in
@@ -89,11 +89,13 @@ def of_cells(cells: Sequence[Result]) -> pd.DataFrame:
         row |= {"seed": parameters["model_seed"], "split_seed": parameters["split_seed"]}
         row |= {column: scores.get(name) for column, name in COLUMNS.items()}
         row |= {name: cell.record.get(name) for name in RECORDED}
+        row |= {"searched": json.dumps(cell.record["searched"]) if "searched" in cell.record else None}
+        row |= {"cell": cell.name}
         rows.append(row)
     table = pd.DataFrame(rows)
-    varied = _varied([cell.record["parameters"] for cell in cells])
+    telling = varied([cell.record["parameters"] for cell in cells])
     extra = {
-        name: [cell.record["parameters"].get(name) for cell in cells] for name in varied if name != "model.pooling"
+        name: [cell.record["parameters"].get(name) for cell in cells] for name in telling if name != "model.pooling"
     }
     return table.assign(**{name: [_short(value) for value in values] for name, values in extra.items()})
 
@@ -112,13 +114,13 @@ def hears_slices(cell: Result) -> bool:
 
 def groups(cells: Sequence[Result]) -> list[Group]:
     """Puts cells together that differ in seeds and folds alone."""
-    varied = _varied([cell.record["parameters"] for cell in cells])
+    telling = varied([cell.record["parameters"] for cell in cells])
     found: dict[tuple[str, str], Group] = {}
     for cell in cells:
         parameters = cell.record["parameters"]
         clip = "songs" if parameters["clip_seconds"] is None else f"{parameters['clip_seconds']:g} s"
         words = {"dataset": cell.record["dataset"], "split": parameters["split"], "model": parameters["model"]}
-        words |= {_column(name): _short(parameters[name]) for name in varied if name in parameters}
+        words |= {_column(name): _short(parameters[name]) for name in telling if name in parameters}
         fixed = {name: value for name, value in parameters.items() if name not in PER_CELL}
         key = json.dumps([cell.record["dataset"], fixed], sort_keys=True)
         group = found.setdefault((key, clip), Group(key, words, clip, {}))
@@ -187,7 +189,7 @@ def bars(cells: Sequence[Result]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _varied(parameters: Sequence[dict[str, Any]]) -> list[str]:
+def varied(parameters: Sequence[dict[str, Any]]) -> list[str]:
     """Parameters that differ among the cells of one model, besides seeds, folds, clip length and the split's name.
 
     An argument of a split, feature or dataset is compared among the cells that have the same one.

@@ -49,15 +49,19 @@ def child(out: Path, model: str) -> Run:
 def test_the_best_parameters_and_the_search_table_are_tracked(out: Path, tmp_path: Path) -> None:
     run = child(out, "KNN")
     client = mlflow.MlflowClient(f"sqlite:///{out / 'mlflow.db'}")
-    trials = json.loads(Path(client.download_artifacts(run.info.run_id, "search.json", str(tmp_path))).read_text())
-    assert [trial["trial"] for trial in trials] == [0, 1, 2]
-    assert trials[0]["arguments"] == {"n_neighbors": 5, "weights": "uniform"}
-    best = max(trials, key=lambda trial: (trial["mean"], -trial["trial"]))
-    assert run.data.params["searched.n_neighbors"] == str(best["arguments"]["n_neighbors"])
+    table = pd.read_csv(out / "results.csv").set_index("model")
+    name = f"searches/{table.loc['KNN', 'cell']}.csv"
+    trials = pd.read_csv(client.download_artifacts(run.info.run_id, name, str(tmp_path)))
+    assert trials.equals(pd.read_csv(out / name))
+    assert list(trials["trial"]) == [1, 2, 3]
+    assert trials.loc[0, ["n_neighbors", "weights"]].tolist() == [5, "uniform"]
+    best = trials.loc[trials["mean"].idxmax()]
+    assert run.data.params["searched.n_neighbors"] == str(best["n_neighbors"])
+    assert run.data.metrics["searched_f1"] == pytest.approx(best["mean"])
     assert run.data.params["search.n_iter"] == "2"
     assert "searched.n_neighbors" not in child(out, "MajorityClass").data.params
-    table = pd.read_csv(out / "results.csv").set_index("model")
-    assert table.loc["KNN", "searched"] == str({"n_neighbors": best["arguments"]["n_neighbors"]})
+    assert json.loads(table.loc["KNN", "searched"]) == {"n_neighbors": best["n_neighbors"]}
+    assert table.loc["KNN", "searched_f1"] == pytest.approx(best["mean"])
 
 
 def test_whole_songs_have_no_slice_level(out: Path) -> None:
@@ -87,15 +91,32 @@ def test_a_stored_model_says_what_was_predicted(out: Path, model: str) -> None:
     assert info.signature.inputs.inputs[0].shape == ((-1, 57) if model == "KNN" else (-1, -1, 20))
 
 
-def test_a_search_that_has_too_few_groups_fails_by_name_and_the_others_go_on(
+def test_a_search_that_has_too_few_groups_is_refused_before_anything_is_fitted(
     music: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """An album split of three albums trains on one of each artist."""
     assert run_yaml(music, tmp_path, "AlbumSplit") == 2
-    printed = capsys.readouterr()
-    assert "a search needs two groups of training songs a label" in printed.out
-    assert "2 of 3 cells failed" in printed.err
-    assert list(pd.read_csv(tmp_path / "out" / "results.csv")["model"]) == ["MajorityClass"]
+    assert "a search needs two albums of each label to train on" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "results.csv").exists()
+
+
+def test_a_fault_in_a_baseline_of_ones_own_is_named_by_its_line(
+    music: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my_faulty_baselines.py").write_text(
+        "from sklearn.naive_bayes import GaussianNB\n\nfrom crnn_bench.baselines import Baseline\n\n\n"
+        "class NaiveBayes(Baseline):\n    def classifier(self, seed):\n        return GaussianNB(foo=1)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yaml = tmp_path / "own.yaml"
+    yaml.write_text(
+        f"name: own\ndataset: {{class_path: Folder, init_args: {{root: {music}}}}}\nfeatures: Mfcc\n"
+        "model: my_faulty_baselines.NaiveBayes\n"
+    )
+    assert cli.main(["run", str(yaml), "--out", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert "NaiveBayes does not work" in said
+    assert "my_faulty_baselines.py, line 8" in said
 
 
 def test_networks_are_seen_by_their_bottleneck(music: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -181,7 +181,10 @@ def test_a_search_belongs_to_baselines_and_takes_each_ones_space(path: Path) -> 
         ("search: {space: {KNN: {n_neighbors: []}}}\n", "expected a list of values"),
         ("search: {space: {KNN: {n_neighbors: [0]}}}\n", "n_neighbors must be at least 1, got 0"),
         ("search: {space: {KNN: {n_neighbors: [one]}}}\n", "expected int, got 'one'"),
-        ("search: {space: {KNN: {n_neighbors: {normal: [1, 2]}}}}\n", "expected one of uniform, loguniform, randint"),
+        (
+            "search: {space: {KNN: {n_neighbors: {normal: [1, 2]}}}}\n",
+            "allowed: uniform, loguniform, randint",
+        ),
         ("search: {space: {KNN: {n_neighbors: {randint: [9, 2]}}}}\n", "expected randint: [low, high], got [9, 2]"),
         ("search: {space: {KNN: {n_neighbors: {randint: [a, b]}}}}\n", "expected randint: [low, high]"),
         (
@@ -207,7 +210,7 @@ def test_a_search_cannot_change_the_features(path: Path) -> None:
     [
         ("clip_seconds: song\n", "CRNN hears slices; only baselines hear whole songs"),
         ("features: FmaTable\n", "CRNN needs frames, but FmaTable gives one row a song"),
-        ("clip_seconds: album\nmodel: KNN\n", "expected float, got 'album'"),
+        ("clip_seconds: album\nmodel: KNN\n", "expected seconds, or song, got 'album'"),
     ],
 )
 def test_what_a_model_cannot_hear_is_refused(path: Path, body: str, said: str) -> None:
@@ -492,7 +495,7 @@ def test_an_alias_that_refers_to_itself_is_refused(path: Path) -> None:
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        ("clip_seconds: '3'\n", "expected float, got '3'"),
+        ("clip_seconds: '3'\n", "expected seconds, or song, got '3'"),
         ("clip_seconds: .inf\n", "must be above 0, or song, got inf"),
         ("min_seconds: -1\n", "min_seconds: must be at least 3, a slice, got -1"),
         ("split: {class_path: SongSplit, init_args: {test: 1.0}}\n", "SongSplit: test must lie between 0 and 1, got 1"),
@@ -525,3 +528,17 @@ def test_a_file_that_is_not_there_or_not_text_is_named(path: Path) -> None:
         config.load(path)
     with pytest.raises(BenchError, match="cannot be read"):
         config.load(path.parent)
+
+
+def test_a_key_that_the_grid_sets_has_no_effect_beside_it(path: Path) -> None:
+    """Lest `--set model.kernel=linear` be lost beside `grid.model`."""
+    said = fault(path, HEAD + "grid: {model: [SVC]}\n", "model.kernel=linear")
+    assert "model: has no effect, since the grid sets model; change it there" in said
+    assert "has no effect" in fault(path, HEAD + "seed: 3\ngrid: {seed: [0, 1]}\n")
+    assert load(path, "seed: 3\ngrid: [{seed: [0]}, {model: [MfccSVM]}]\n").cells
+
+
+def test_every_space_is_checked_whatever_the_grid_holds(path: Path) -> None:
+    body = "model: KNN\nsearch: {space: {RandomForest: {max_dept: [1]}}}\n"
+    assert "did you mean 'max_depth'" in fault(path, HEAD + body)
+    assert "unknown name 'CRNN'" in fault(path, HEAD + "model: KNN\nsearch: {space: {CRNN: {gru_width: [1]}}}\n")

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from crnn_bench import classical, searching
@@ -24,7 +25,7 @@ def test_every_draw_is_tried_and_the_first_is_the_yamls() -> None:
     search = Search(n_iter=6, folds=3, space={"C": {"loguniform": [1e-3, 1e3]}, "kernel": ["rbf", "linear"]})
     _, found = searching.best(SVC(C=0.5), search, TRAIN, TRACKS, 0, lambda trial: told.append(trial["trial"]))
     trials = found["search"]
-    assert told == list(range(7)) == [trial["trial"] for trial in trials]
+    assert told == list(range(1, 8)) == [trial["trial"] for trial in trials]
     assert trials[0]["arguments"] == {"kernel": "rbf", "C": 0.5, "gamma": "scale"}
     assert all(1e-3 <= trial["arguments"]["C"] <= 1e3 for trial in trials)
     assert len({trial["arguments"]["C"] for trial in trials}) == 7
@@ -43,7 +44,7 @@ def test_the_best_trial_is_taken() -> None:
     assert best.min_samples_leaf == 1
     assert best.max_depth == 3, "what is not searched stays as the YAML gives it"
     assert found["searched"] == {"min_samples_leaf": 1}
-    assert len(found["search"]) == 3, "two values can be drawn only"
+    assert len(found["search"]) == 2, "two values can be drawn only, one of them the YAML's"
     means = [trial["mean"] for trial in found["search"]]
     assert max(means) > means[0] + 0.3
 
@@ -79,9 +80,16 @@ def test_there_are_no_more_folds_than_a_label_has_groups() -> None:
 
 
 def test_a_label_with_one_group_is_named() -> None:
-    one = np.where(TRAIN.label == 1, "the only album", TRACKS)
-    with pytest.raises(BenchError, match=r"two groups of training songs a label .* the label of 1 has one"):
-        searching.best(SVC(), Search(space={"C": [1.0]}), TRAIN, one.astype(object), 0)
+    labels = pd.Series(["x", "x", "y", "y"])
+    searching.check(labels, pd.Series(["p", "q", "r", "s"]), "track_id")
+    with pytest.raises(BenchError, match=r"a search needs two albums of each label to train on, .* but y has 1;"):
+        searching.check(labels, pd.Series(["p", "q", "r", "r"]), "album")
+
+
+def test_what_the_yaml_gives_is_not_tried_twice() -> None:
+    _, found = searching.best(KNN(), Search(n_iter=3, folds=2, space={"n_neighbors": [1, 5, 9]}), TRAIN, TRACKS, 0)
+    assert sorted(trial["arguments"]["n_neighbors"] for trial in found["search"]) == [1, 5, 9]
+    assert found["searched_f1"] == max(trial["mean"] for trial in found["search"])
 
 
 def test_a_refused_trial_is_recorded_and_the_others_go_on() -> None:

@@ -637,8 +637,9 @@ def test_a_genre_of_three_artists_is_in_every_part() -> None:
 
 
 def test_songs_of_unknown_artists_are_groups_of_their_own() -> None:
-    made = catalogue_of(genre_rows([[], []], unknown=30))
-    assert groups(made.table, "artist").tolist() == made.table["track_id"].tolist()
+    made = catalogue_of(genre_rows([[1], [1]], unknown=29))
+    unknown = made.table["artist"] == ""
+    assert groups(made.table, "artist")[unknown].tolist() == made.table.loc[unknown, "track_id"].tolist()
     split = splitting.split(made, ArtistSplit(), 0)
     assert [len(getattr(split, part)) for part in PARTS] == [48, 6, 6]
 
@@ -844,3 +845,10 @@ def test_a_split_says_what_it_keeps_together(tmp_path: Path) -> None:
     official = catalogue_of(made.table.assign(official=rows["part"]).drop(columns=["seconds", "content"]))
     assert splitting.split(official, OfficialSplit(), 0).group == "artist"
     assert splitting.split(made, SongSplit(), 0).group == "track_id"
+
+
+@pytest.mark.parametrize("strategy", [ArtistSplit(), ArtistKFold()], ids=["split", "folds"])
+def test_artists_that_nobody_names_cannot_be_kept_apart(strategy: SplitStrategy) -> None:
+    made = catalogue_of(genre_rows([[3] * 12] * 3).assign(artist=""))
+    with pytest.raises(BenchError, match="needs artists, but this dataset names none"):
+        splitting.split(made, strategy, 0)

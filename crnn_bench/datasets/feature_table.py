@@ -77,7 +77,10 @@ def _read(path: Path, _: str, parts: bool, unit: str, filename: str, label: str)
         raise BenchError(f"{path} is the FMA's features.csv, whose labels are in tracks.csv; use FmaFeatures")
     for column in (filename, label):
         if column not in raw:
-            raise BenchError(f"{path}: no column {column!r}; it has {', '.join(map(str, raw.columns[:6]))} …")
+            raise BenchError(
+                f"{path}: no column {column!r}; it has {', '.join(map(str, raw.columns[:6]))} …; "
+                f"say which with dataset.{'filename' if column == filename else 'label'}"
+            )
     words = raw[[name for name in raw if name in (filename, label, *WORDS)]].astype(object).fillna("").astype(str)
     for column in (filename, label):
         empty = np.flatnonzero(words[column].str.strip() == "")

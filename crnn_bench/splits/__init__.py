@@ -80,6 +80,8 @@ def require(tracks: pd.DataFrame, column: str, least: int, what: str) -> None:
         least: number of different values that each label needs.
         what: the strategy, for the message.
     """
+    if column == "artist" and (tracks["artist"] == "").all():
+        raise BenchError(f"{what} needs artists, but this dataset names none; split by songs, or add a column artist")
     names = groups(tracks, column) if column == "artist" else tracks[column]
     without = tracks[names == ""]
     if len(without):
