@@ -175,7 +175,10 @@ def _run_cell(
 
 def _tell_trial(trial: Mapping[str, Any]) -> None:
     score = f"{trial['mean']:.3f} ± {trial['std']:.3f}" if "fault" not in trial else f"refused ({trial['fault']})"
-    arguments = ", ".join(f"{name} {value}" for name, value in trial["arguments"].items())
+    arguments = ", ".join(
+        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in trial["arguments"].items()
+    )
     say(f"    trial {trial['trial']} of {trial['of']}: weighted F1 {score}; {arguments}")
 
 
