@@ -29,13 +29,13 @@ def draw(
         title: of the whole.
     """
     figure = Figure(figsize=(11, 9), layout="constrained")
-    figure.suptitle(title)
+    figure.suptitle(f"{title}\n(a cluster has the colour of the label that it fits best)")
     rows = ((pca, f"PCA ({explained:.0%} of the variance)"), (tsne, "t-SNE"))
     for axes_of_row, (points, name) in zip(figure.subplots(2, 2), rows, strict=True):
         for axes, groups, by in zip(
             axes_of_row,
             (labels, clusters),
-            ("label", "k-means cluster, coloured as the label it fits best"),
+            ("label", "k-means cluster"),
             strict=True,
         ):
             for index in np.unique(groups):
