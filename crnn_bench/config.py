@@ -50,9 +50,10 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Experiment:
         in_grid = any(key in grid for grid in _grids(source))
         if source.data.get(key) is None and not in_grid:
             raise BenchError(f"{path}: no {key!r}; an experiment needs one")
-    for key in [key for key in CELL_KEYS if source.data.get(key) is not None]:
-        if all(key in grid for grid in _grids(source)):
-            raise source.error((key,), f"has no effect, since the grid sets {key}; change it there")
+    for override in overrides:
+        key = override.partition("=")[0].partition(".")[0]
+        if key in CELL_KEYS and all(key in grid for grid in _grids(source)):
+            raise BenchError(f"--set {override}: has no effect, since the grid sets {key}; change it there")
     drawn = [_cell(source, values) for grid in _grids(source) for values in _combinations(source, grid)]
     longest = max(cell.clip_seconds or 0.0 for cell in drawn)
     cells = [_with_least(cell, longest) for cell in drawn]

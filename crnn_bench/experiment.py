@@ -11,8 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from crnn_bench import catalogue as catalogues
-from crnn_bench import classical, networks, report, searching, slicing, splitting, tables, unsupervised
-from crnn_bench.baselines import mean_and_deviation
+from crnn_bench import classical, networks, report, searching, slicing, splitting, tables
 from crnn_bench.cells import Cell
 from crnn_bench.datasets import Dataset
 from crnn_bench.feature_store import FeatureStore
@@ -22,7 +21,6 @@ from crnn_bench.records import PARTS, Catalogue, Predictions, Slices, Split
 from crnn_bench.results import Result
 from crnn_bench.splits import file_split, groups
 from crnn_bench.tracking import Run
-from crnn_bench.unsupervised import View
 
 Model = networks.FittedNetwork | classical.FittedBaseline
 GROUPS, HEARD = ("album", "artist"), ("heard", "test")
@@ -178,32 +176,6 @@ def run(planned: Plan, cache: Path, on_epoch: OnStep, on_trial: OnStep = lambda 
         **model.details,
     }
     return Result(predictions, record, _embeddings(model, slices)), model
-
-
-def look(dataset: Choice, features: Choice, tracks: pd.DataFrame, root: Path) -> tuple[Catalogue, View]:
-    """The usable songs of a dataset, whole, as an unsupervised method sees them through a feature.
-
-    Args:
-        dataset, features: what to look at, and through what.
-        tracks: the dataset's listing; every track's features are stored.
-        root: of the feature stores.
-    """
-    feature = features.build()
-    store = FeatureStore(root, feature)
-    catalogue = catalogues.build(tracks, store.lookup(tracks), 0.0)
-    arrays, rate = store.arrays(catalogue.table), feature.frames_per_second
-    songs = slicing.cut(catalogue.table, arrays, catalogue.classes, rate, None, columns=feature.columns)
-    summarise = (lambda rows: rows.mean(axis=0)) if feature.is_table else mean_and_deviation
-    vectors = np.stack([summarise(frames) for frames in songs.frames()])
-    return catalogue, unsupervised.view(vectors, songs.label)
-
-
-def look_at_bottleneck(cell: Result) -> View:
-    """A network's test songs, each the mean of its slices' bottleneck vectors; training songs would flatter."""
-    assert cell.embeddings is not None
-    tested = cell.embeddings[cell.embeddings["part"] == "test"]
-    songs = tested.drop(columns="part").groupby("track_id").mean()
-    return unsupervised.view(songs.drop(columns="label").to_numpy(), songs["label"].to_numpy(np.int64))
 
 
 def keep(planned: Plan, result: Result, model: Model, out: Path, log: Run, documents: Mapping[str, Any]) -> None:

@@ -3,12 +3,21 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from crnn_bench import experiment, report
+import numpy as np
+import pandas as pd
+
+from crnn_bench import catalogue as catalogues
+from crnn_bench import report, slicing, unsupervised
+from crnn_bench.baselines import mean_and_deviation
 from crnn_bench.cells import Experiment
 from crnn_bench.errors import BenchError
+from crnn_bench.feature_store import FeatureStore
 from crnn_bench.plugins import Choice
 from crnn_bench.preparing import listings, prepare
+from crnn_bench.records import Catalogue
+from crnn_bench.results import Result
 from crnn_bench.terminal import say, show
+from crnn_bench.unsupervised import View
 
 
 def features(work: Experiment, out: Path) -> None:
@@ -18,7 +27,7 @@ def features(work: Experiment, out: Path) -> None:
     views = []
     pairs = list(dict.fromkeys((cell.dataset, cell.features) for cell in work.cells))
     for (dataset, features), name in zip(pairs, _names(pairs), strict=True):
-        catalogue, view = experiment.look(dataset, features, listed[dataset], prepared.root)
+        catalogue, view = _look(dataset, features, listed[dataset], prepared.root)
         views.append(report.Seen(name, view, catalogue.classes))
     _tell_views(out, views)
 
@@ -53,7 +62,33 @@ def networks(results: Path, out: Path) -> None:
         raise BenchError(
             f"{results} has no network's bottleneck vectors; give the experiment's YAML to see its features"
         )
-    _tell_views(out, [report.Seen(c.name, experiment.look_at_bottleneck(c), tuple(c.record["classes"])) for c in cells])
+    _tell_views(out, [report.Seen(c.name, _look_at_bottleneck(c), tuple(c.record["classes"])) for c in cells])
+
+
+def _look(dataset: Choice, features: Choice, tracks: pd.DataFrame, root: Path) -> tuple[Catalogue, View]:
+    """The usable songs of a dataset, whole, as an unsupervised method sees them through a feature.
+
+    Args:
+        dataset, features: what to look at, and through what.
+        tracks: the dataset's listing; every track's features are stored.
+        root: of the feature stores.
+    """
+    feature = features.build()
+    store = FeatureStore(root, feature)
+    catalogue = catalogues.build(tracks, store.lookup(tracks), 0.0)
+    arrays, rate = store.arrays(catalogue.table), feature.frames_per_second
+    songs = slicing.cut(catalogue.table, arrays, catalogue.classes, rate, None, columns=feature.columns)
+    summarise = (lambda rows: rows.mean(axis=0)) if feature.is_table else mean_and_deviation
+    vectors = np.stack([summarise(frames) for frames in songs.frames()])
+    return catalogue, unsupervised.view(vectors, songs.label)
+
+
+def _look_at_bottleneck(cell: Result) -> View:
+    """A network's test songs, each the mean of its slices' bottleneck vectors; training songs would flatter."""
+    assert cell.embeddings is not None
+    tested = cell.embeddings[cell.embeddings["part"] == "test"]
+    songs = tested.drop(columns="part").groupby("track_id").mean()
+    return unsupervised.view(songs.drop(columns="label").to_numpy(), songs["label"].to_numpy(np.int64))
 
 
 def _tell_views(out: Path, views: Sequence[report.Seen]) -> None:

@@ -61,5 +61,6 @@ def prepare(work: Experiment, listed: Mapping[Choice, pd.DataFrame], workers: in
 
 
 def tell_rejected(reasons: Mapping[str, str]) -> None:
+    """Says which tracks are left out, and why."""
     for track, reason in sorted(reasons.items()):
         say(f"left out: {track}: {reason}")

@@ -533,9 +533,9 @@ def test_a_file_that_is_not_there_or_not_text_is_named(path: Path) -> None:
 def test_a_key_that_the_grid_sets_has_no_effect_beside_it(path: Path) -> None:
     """Lest `--set model.kernel=linear` be lost beside `grid.model`."""
     said = fault(path, HEAD + "grid: {model: [SVC]}\n", "model.kernel=linear")
-    assert "model: has no effect, since the grid sets model; change it there" in said
-    assert "has no effect" in fault(path, HEAD + "seed: 3\ngrid: {seed: [0, 1]}\n")
-    assert load(path, "seed: 3\ngrid: [{seed: [0]}, {model: [MfccSVM]}]\n").cells
+    assert said == "--set model.kernel=linear: has no effect, since the grid sets model; change it there"
+    assert load(path, "model: SVC\n", "grid.model=[KNN]").cells[0].model.label == "KNN"
+    assert load(path, "grid: [{seed: [0]}, {model: [MfccSVM]}]\n", "seed=3").cells[1].model_seed == 3
 
 
 def test_every_space_is_checked_whatever_the_grid_holds(path: Path) -> None:
