@@ -64,3 +64,5 @@ def tell_rejected(reasons: Mapping[str, str]) -> None:
     """Says which tracks are left out, and why."""
     for track, reason in sorted(reasons.items()):
         say(f"left out: {track}: {reason}")
+    if len(reasons) > 1:
+        say(f"{len(reasons)} tracks are left out")

@@ -121,7 +121,11 @@ def show_views(out: Path, seen: Sequence[Seen]) -> tuple[Table, list[Path]]:
     """Draws views to `figures/unsupervised-NAME.png`, writes their scores to `unsupervised.csv`, and tabulates them."""
     from crnn_bench.figures import unsupervised_view
 
-    table, rows, written = Table("vectors", "songs", "labels", "ARI", "NMI", "silhouette: labels", "clusters"), [], []
+    table, rows, written = (
+        Table("vectors", "songs", "labels", "ARI", "NMI", "silhouette by label", "by cluster"),
+        [],
+        [],
+    )
     for one in seen:
         view = one.view
         figure = unsupervised_view.draw(
