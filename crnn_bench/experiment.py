@@ -1,4 +1,4 @@
-"""One cell from catalogue to scores: the only place where the steps meet."""
+"""One cell from catalogue to scores: the only place where all the steps meet."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -48,11 +48,11 @@ class Plan:
 
     @property
     def identity(self) -> str:
-        """Hash of the cell, the audio, the split, the feature's version and code of the user's own.
+        """Hash of the cell, the audio, the split and what it keeps together, the feature and one's own code.
 
         A finished cell of this identity is not run again.
         """
-        split = self.split.table.to_numpy().tolist()
+        split = [self.split.table.to_numpy().tolist(), self.split.group, self.split.validation_group]
         code = [choice.code for choice in (self.cell.dataset, self.cell.features, self.cell.split, self.cell.model)]
         return digest([self.cell.describe(), self.catalogue.digest, split, self.feature.key, code])
 

@@ -42,7 +42,7 @@ def _names(pairs: Sequence[tuple[Choice, Choice]]) -> list[str]:
     names = []
     for name, mine in zip(plain, arguments, strict=True):
         others = [some for other, some in zip(plain, arguments, strict=True) if other == name]
-        telling = [f"{key} {mine[key]}" for key in mine if len({some[key] for some in others}) > 1]
+        telling = [f"{key} {mine[key]}" for key in mine if len({some.get(key) for some in others}) > 1]
         names.append(", ".join([name, *telling]))
     return names
 

@@ -120,7 +120,7 @@ def _is_finished(planned: Plan, tracker: tracking.Tracker, out: Path) -> bool:
     """Whether a run finished the cell and its files are here, or could be fetched."""
     known = tracker.finished(planned.identity)
     if known and not predictions_path(out, planned.name).is_file():
-        tracker.fetch(known, ("embeddings", "figures", "splits", "predictions"), out)
+        tracker.fetch(known, ("embeddings", "figures", "searches", "splits", "predictions"), out)
     return known is not None and predictions_path(out, planned.name).is_file()
 
 

@@ -83,7 +83,7 @@ def search(source: Source, model: Choice, given: Any, where: Where) -> Search | 
     spaces = given.get("space") or {}
     if not isinstance(spaces, dict):
         raise source.error((*where, "space"), f"expected arguments to try by model, got {spaces!r}")
-    chosen = model.build().space
+    chosen = _space(source, model, model.build().space, where)
     for name, space in spaces.items():
         place = (*where, "space", name)
         try:

@@ -91,6 +91,15 @@ def test_a_stored_model_says_what_was_predicted(out: Path, model: str) -> None:
     assert info.signature.inputs.inputs[0].shape == ((-1, 57) if model == "KNN" else (-1, -1, 20))
 
 
+def test_a_finished_cells_trials_are_fetched_into_another_folder(out: Path, tmp_path: Path) -> None:
+    uri = f"sqlite:///{out / 'mlflow.db'}"
+    yaml = out.parent / "searched.yaml"
+    assert cli.main(["run", str(yaml), "--out", str(tmp_path / "other"), "--tracking-uri", uri]) == 0
+    names = sorted(path.name for path in (out / "searches").glob("*.csv"))
+    assert len(names) == 2
+    assert sorted(path.name for path in (tmp_path / "other" / "searches").glob("*.csv")) == names
+
+
 def test_a_search_that_has_too_few_groups_is_refused_before_anything_is_fitted(
     music: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -542,3 +542,14 @@ def test_every_space_is_checked_whatever_the_grid_holds(path: Path) -> None:
     body = "model: KNN\nsearch: {space: {RandomForest: {max_dept: [1]}}}\n"
     assert "did you mean 'max_depth'" in fault(path, HEAD + body)
     assert "unknown name 'CRNN'" in fault(path, HEAD + "model: KNN\nsearch: {space: {CRNN: {gru_width: [1]}}}\n")
+
+
+def test_a_space_of_ones_own_baseline_is_checked_as_one_in_the_yaml(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (path.parent / "odd_space.py").write_text(
+        "from crnn_bench.baselines.svc import SVC\n\n\nclass Own(SVC):\n    space = {'C': {'normal': [0.1, 1.0]}}\n"
+    )
+    monkeypatch.syspath_prepend(path.parent)
+    said = fault(path, HEAD + "model: odd_space.Own\nsearch: {n_iter: 2}\n")
+    assert said.startswith(f"{path}, line 4: search.C: unknown name 'normal'")

@@ -78,3 +78,16 @@ def test_the_command_shows_every_feature_of_an_experiment(
 def test_a_folder_without_networks_says_what_to_give(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explore", str(tmp_path)]) == 2
     assert "no experiment was run" in capsys.readouterr().err
+
+
+def test_two_datasets_of_one_name_and_of_other_arguments_are_told_apart(music: Path, tmp_path: Path) -> None:
+    """A folder, and a list of the same name."""
+    songs = [path.relative_to(music) for path in sorted(music.rglob("*.wav"))]
+    listed = pd.DataFrame({"path": [str(song) for song in songs], "label": [song.parts[0] for song in songs]})
+    listed.to_csv(tmp_path / f"{music.name}.csv", index=False)
+    yaml = tmp_path / "two.yaml"
+    manifest = f"{{class_path: Manifest, init_args: {{csv: {tmp_path}/{music.name}.csv, root: {music}}}}}"
+    folder = f"{{class_path: Folder, init_args: {{root: {music}}}}}"
+    yaml.write_text(f"name: two\nfeatures: Mfcc\nmodel: KNN\ngrid:\n  dataset:\n    - {folder}\n    - {manifest}\n")
+    assert main(["explore", str(yaml), "--out", str(tmp_path / "out")]) == 0
+    assert pd.read_csv(tmp_path / "out" / "unsupervised.csv")["vectors"].nunique() == 2
