@@ -6,7 +6,9 @@ from functools import cached_property
 from typing import Any, Literal
 
 from crnn_bench.errors import BenchError
-from crnn_bench.plugins import Choice, digest
+from crnn_bench.plugins import Choice, digest, plain
+from crnn_bench.schedules import Schedule
+from crnn_bench.schedules.constant import Constant
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,8 @@ class Trainer:
         patience: stop after so many epochs without a lower validation loss.
         batch_size: slices a step.
         learning_rate: Adam's.
+        schedule: `constant`, `cosine`, `plateau`, or a class path of your own: the learning rate over the training.
+        warmup_epochs: over which the rate rises from 0 before that.
         precision: `auto` (the fastest of the formats that a short trial on this machine finds), `bf16` or `fp32`.
         num_workers: loader processes; 0 reads in the training process, which is fastest from a local disk.
     """
@@ -26,6 +30,8 @@ class Trainer:
     patience: int = 10
     batch_size: int = 16
     learning_rate: float = 1e-3
+    schedule: type[Schedule] = Constant
+    warmup_epochs: int = 0
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     num_workers: int = 0
 
@@ -33,8 +39,11 @@ class Trainer:
         for name in ("max_epochs", "patience", "batch_size", "learning_rate"):
             if not getattr(self, name) > 0:  # nor NaN
                 raise BenchError(f"must be above 0, got {getattr(self, name)}", name)
-        if self.num_workers < 0:
-            raise BenchError(f"must be at least 0, got {self.num_workers}", "num_workers")
+        for name in ("num_workers", "warmup_epochs"):
+            if getattr(self, name) < 0:
+                raise BenchError(f"must be at least 0, got {getattr(self, name)}", name)
+        if self.warmup_epochs >= self.max_epochs:
+            raise BenchError(f"must be below max_epochs, {self.max_epochs}, got {self.warmup_epochs}", "warmup_epochs")
 
 
 @dataclass(frozen=True)
@@ -61,6 +70,40 @@ class Search:
 
 
 @dataclass(frozen=True)
+class InitFrom:
+    """Where a network's first weights come from, if not from chance.
+
+    Attributes:
+        run: a results folder (of the same model, its cell of the same seed, or else the one with the lowest validation
+            loss), or a file of its `models/`.
+        layers: which are carried over, by their names in the network: `conv`, `conv.0` …; all but the head by default.
+        freeze: whether these learn no more.
+    """
+
+    run: str
+    layers: tuple[str, ...] = ()
+    freeze: bool = False
+
+
+@dataclass(frozen=True)
+class Quirks:
+    """Faults of the released code of Nasrullah & Zhao (2019), to be reproduced one by one; the clean protocol has none.
+
+    Attributes:
+        merge_same_names: songs whose files are named alike are one song, whose label is its first slice's.
+        warm_start: training starts from what an earlier cell of the folder, of any split, has trained: weights that may
+            have heard the test songs.
+        unseeded: weights, batches and dropout are drawn anew in every run.
+        listing_order: the split sees folders and files in the order in which the disk lists them.
+    """
+
+    merge_same_names: bool = False
+    warm_start: bool = False
+    unseeded: bool = False
+    listing_order: bool = False
+
+
+@dataclass(frozen=True)
 class Cell:
     """One point of the grid: all that decides its predictions, besides the audio.
 
@@ -70,6 +113,9 @@ class Cell:
         split_seed, model_seed: what the split and what the classifier draw from.
         trainer: of a network; `None` for a baseline.
         search: of a baseline's arguments, if at all.
+        augment: what is done to a network's training slices, in this order.
+        init_from: where a network's first weights come from, if not from chance.
+        quirks: faults to be reproduced.
     """
 
     dataset: Choice
@@ -83,18 +129,20 @@ class Cell:
     model_seed: int
     trainer: Trainer | None
     search: Search | None = None
+    augment: tuple[Choice, ...] = ()
+    init_from: InitFrom | None = None
+    quirks: Quirks = Quirks()
+
+    @property
+    def code(self) -> list[list[str]]:
+        """Hashes of the user's own files that it runs."""
+        schedule = [Choice(self.trainer.schedule)] if self.trainer else []
+        choices = [self.dataset, self.features, self.split, self.model, *schedule, *self.augment]
+        return [choice.code for choice in choices]
 
     def describe(self) -> dict[str, Any]:
         """The cell in plain data, defaults included; equal cells have equal descriptions."""
-        return {
-            part.name: value.describe()
-            if isinstance(value, Choice)
-            else asdict(value)
-            if is_dataclass(value) and not isinstance(value, type)
-            else value
-            for part in fields(self)
-            for value in [getattr(self, part.name)]
-        }
+        return {part.name: _described(getattr(self, part.name)) for part in fields(self)}
 
     @cached_property
     def parameters(self) -> dict[str, Any]:
@@ -108,7 +156,20 @@ class Cell:
                 flat |= {f"{key}.{name}": argument for name, argument in value.items()}
             else:
                 flat[key] = value
+        flat["augment"] = ", ".join(choice.label for choice in self.augment) or "none"
+        for choice in self.augment:
+            flat |= {f"augment.{choice.label}.{name}": plain(value) for name, value in choice.arguments.items()}
+        if self.init_from:
+            flat["init_from"] = flat.pop("init_from.run")
         return flat
+
+
+def _described(value: Any) -> Any:
+    if isinstance(value, Choice):
+        return value.describe()
+    if isinstance(value, tuple):
+        return [_described(one) for one in value]
+    return plain(asdict(value)) if is_dataclass(value) and not isinstance(value, type) else value
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,9 @@ def _parser() -> argparse.ArgumentParser:
         )
     report = command("report", _report, "rebuild tables and figures from what a run has stored")
     report.add_argument("folder", type=Path, metavar="DIR")
+    report.add_argument(
+        "--reach", type=float, metavar="ACCURACY", help="tell how many epochs networks take to this validation accuracy"
+    )
     explore = command("explore", _explore, "PCA, t-SNE and k-means of songs, by features or networks")
     explore.add_argument(
         "source",
@@ -78,6 +81,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     explore.add_argument("--out", type=Path, metavar="DIR", help="folder of the figures (default: runs/NAME, or DIR)")
     explore.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides", help=SET_HELP)
+    predict = command("predict", _predict, "say whose songs some audio files are, however long, by a trained network")
+    predict.add_argument("model", metavar="MODEL", help="a file of a results folder's models/, or the folder: its best")
+    predict.add_argument("files", type=Path, nargs="+", metavar="FILE")
+    predict.add_argument("--timeline", type=Path, metavar="PATH", help="write each slice's answer to a .csv or .png")
     ui = command("ui", _ui, "open the MLflow dashboard on a run's store")
     ui.add_argument(
         "folder", type=Path, nargs="?", metavar="DIR", help="a results folder (default: the newest in runs/)"
@@ -129,9 +136,23 @@ def _split(options: argparse.Namespace) -> None:
 
 
 def _report(options: argparse.Namespace) -> None:
-    from crnn_bench import report
+    from crnn_bench import learning, report
+    from crnn_bench.terminal import say, show
 
+    if options.reach is not None:
+        learning.refuse_unless_accuracy(options.reach)
     for path in report.rebuild(options.folder):
+        print(path)
+    by_rule = report.aggregations_table(options.folder)
+    if by_rule:
+        say("Weighted F1 on test songs by the rule that compiles their slices, mean (best) over seeds:")
+        show(by_rule[0])
+        say(by_rule[1])
+    if options.reach is not None:
+        table, shared, path = report.reach_table(options.folder, options.reach)
+        say(f"Epochs to a validation accuracy of {options.reach:g}, and weighted F1 on test songs:")
+        show(table)
+        say(shared)
         print(path)
 
 
@@ -147,6 +168,13 @@ def _explore(options: argparse.Namespace) -> None:
     from crnn_bench import exploring
 
     exploring.features(work, options.out or Path("runs") / work.name)
+
+
+def _predict(options: argparse.Namespace) -> None:
+    _be_quiet()
+    from crnn_bench import listening
+
+    listening.answer(options.model, options.files, options.timeline)
 
 
 def _ui(options: argparse.Namespace) -> None:

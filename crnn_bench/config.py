@@ -4,14 +4,16 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
+from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
+import yaml
+
 from crnn_bench import schema
-from crnn_bench.cells import Cell, Experiment
+from crnn_bench.cells import Cell, Experiment, Quirks, Trainer
 from crnn_bench.errors import BenchError
 from crnn_bench.plugins import Choice, unknown
-from crnn_bench.schema import FAMILIES
 from crnn_bench.source import Source, Where
 
 DEFAULTS: dict[str, Any] = {
@@ -26,10 +28,14 @@ DEFAULTS: dict[str, Any] = {
     "model_seed": None,
     "trainer": {},
     "search": None,
+    "augment": [],
+    "init_from": None,
+    "quirks": {},
 }
 WHOLE_SONG = "song"  # a `clip_seconds`
+CHOICES = ("dataset", "features", "split", "model")
 CELL_KEYS = ("dataset", *DEFAULTS)
-TOP_KEYS = ("name", "grid", *CELL_KEYS)
+TOP_KEYS = ("name", "preset", "grid", *CELL_KEYS)
 
 
 def load(path: Path, overrides: Sequence[str] = ()) -> Experiment:
@@ -42,7 +48,7 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Experiment:
     Raises:
         BenchError: an unknown key or class, a value of the wrong type: names file, line and what is allowed.
     """
-    source = Source(path, overrides, TOP_KEYS, {key: DEFAULTS.get(key) for key in FAMILIES})
+    source = Source(path, overrides, TOP_KEYS, {key: DEFAULTS.get(key) for key in CHOICES})
     for key in source.data:
         if key not in TOP_KEYS:
             raise source.error((key,), unknown(key, TOP_KEYS))
@@ -81,7 +87,14 @@ def _combinations(source: Source, grid: dict[str, list[Any]]) -> Iterator[dict[s
     grid_where: Where = ("grid",)
     if isinstance(source.data.get("grid"), list):
         grid_where = ("grid", next(i for i, one in enumerate(source.data["grid"]) if one is grid))
-    fixed = {key: (source.data.get(key, default), (key,)) for key, default in (("dataset", None), *DEFAULTS.items())}
+    preset = _preset(source)
+    defaults = {"dataset": None, **DEFAULTS, **preset}
+    fixed: dict[str, tuple[Any, Where]] = {
+        key: (source.data.get(key, default), (key,)) for key, default in defaults.items()
+    }
+    for key in preset:
+        if isinstance(preset[key], dict) and isinstance(fixed[key][0], dict):
+            fixed[key] = ({**preset[key], **fixed[key][0]}, (key,))
     axes = sorted(grid, key=lambda axis: "." in axis)  # stable: a model before its parameters
     for values in itertools.product(*([(v, i) for i, v in enumerate(grid[axis])] for axis in axes)):
         combination: dict[str, tuple[Any, Where]] = dict(fixed)
@@ -92,6 +105,18 @@ def _combinations(source: Source, grid: dict[str, list[Any]]) -> Iterator[dict[s
                 value = source.with_argument(key, combination[key][0], argument, value)
             combination[key] = (value, where)
         yield combination
+
+
+def _preset(source: Source) -> dict[str, Any]:
+    """The settings that `preset: NAME` stands for; what the YAML itself says goes before them."""
+    name = source.data.get("preset")
+    if name is None:
+        return {}
+    known = {Path(file.name).stem: file for file in resources.files("crnn_bench").joinpath("presets").iterdir()}
+    if name not in known:
+        raise source.error(("preset",), unknown(name, sorted(known)))
+    settings: dict[str, Any] = yaml.safe_load(known[name].read_text())
+    return settings
 
 
 def _with_least(cell: Cell, longest: float) -> Cell:
@@ -115,7 +140,9 @@ def _cell(source: Source, values: Mapping[str, tuple[Any, Where]]) -> Cell:
     dataset, model = choose("dataset"), choose("model")
     neural = hasattr(model.cls, "given_by_data")
     features = _features(source, values, dataset, model, choose("features"))
-    trainer, search = schema.trainer(source, *values["trainer"]), schema.search(source, model, *values["search"])
+    trainer = schema.settings(source, Trainer, *values["trainer"])
+    search = schema.search(source, model, *values["search"])
+    augment, init_from = schema.augment(source, *values["augment"]), schema.init_from(source, *values["init_from"])
     seed = scalar("seed", int)
     split_seed, model_seed = scalar("split_seed", int | None), scalar("model_seed", int | None)
     clip, where = values["clip_seconds"]
@@ -145,6 +172,9 @@ def _cell(source: Source, values: Mapping[str, tuple[Any, Where]]) -> Cell:
         model_seed=seed if model_seed is None else model_seed,
         trainer=trainer if neural else None,
         search=None if neural else search,
+        augment=augment if neural else (),
+        init_from=init_from if neural else None,
+        quirks=schema.settings(source, Quirks, *values["quirks"]),
     )
 
 
@@ -158,7 +188,10 @@ def _features(
     except BenchError as error:
         raise source.error(values["dataset"][1], str(error)) from None
     if hasattr(model.cls, "given_by_data"):
-        chosen = Choice.of(ready_made) if ready_made else given
+        own = model.cls.own_features(**model.arguments)  # type: ignore[attr-defined]
+        if own and ready_made:
+            raise source.error(where, f"{model.label} needs audio, but {dataset.label} holds ready-made features")
+        chosen = Choice.of(ready_made or own) if ready_made or own else given
         if chosen.build().is_table:
             raise source.error(where, f"{model.label} needs frames, but {chosen.label} gives one row a song")
         return chosen

@@ -1,161 +1,64 @@
 """One cell from catalogue to scores: the only place where all the steps meet."""
 
+import secrets
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from crnn_bench import catalogue as catalogues
-from crnn_bench import classical, networks, report, searching, slicing, splitting, tables
-from crnn_bench.cells import Cell
-from crnn_bench.datasets import Dataset
-from crnn_bench.feature_store import FeatureStore
-from crnn_bench.features import Feature
+from crnn_bench import bundles, classical, networks, report, searching, tables, transfer
+from crnn_bench.planning import GROUPS, Plan, write_split
 from crnn_bench.plugins import Choice, digest
-from crnn_bench.records import PARTS, Catalogue, Predictions, Slices, Split
+from crnn_bench.records import PARTS, Predictions, Slices
 from crnn_bench.results import Result
-from crnn_bench.splits import file_split, groups
 from crnn_bench.tracking import Run
 
 Model = networks.FittedNetwork | classical.FittedBaseline
-GROUPS, HEARD = ("album", "artist"), ("heard", "test")
+HEARD = ("heard", "test")
 OnStep = Callable[[Mapping[str, Any]], None]
 
 
-@dataclass(frozen=True)
-class Plan:
-    """A cell whose data is there: everything that decides its predictions.
-
-    Attributes:
-        cell: the point of the grid.
-        dataset, feature: built.
-        catalogue: the usable tracks.
-        split: proved not to leak.
-        store: holds the features of every track.
-    """
-
-    cell: Cell
-    dataset: Dataset
-    feature: Feature
-    catalogue: Catalogue
-    split: Split
-    store: FeatureStore
-
-    @property
-    def identity(self) -> str:
-        """Hash of the cell, the audio, the split and what it keeps together, the feature and one's own code.
-
-        A finished cell of this identity is not run again.
-        """
-        split = [self.split.table.to_numpy().tolist(), self.split.group, self.split.validation_group]
-        code = [choice.code for choice in (self.cell.dataset, self.cell.features, self.cell.split, self.cell.model)]
-        return digest([self.cell.describe(), self.catalogue.digest, split, self.feature.key, code])
-
-    @property
-    def name(self) -> str:
-        """Names the cell's files: readable, and unique by its end."""
-        clip = "songs" if self.cell.clip_seconds is None else f"{self.cell.clip_seconds:g}s"
-        fold = self.cell.split.arguments.get("fold")
-        split = self.cell.split.label + ("" if fold is None else f"-fold{fold}")
-        model = self.cell.model.label
-        if not self.cell.trainer and self.cell.model.build().features is None:
-            model += f"-{self.cell.features.label}"
-        return f"{model}-{split}-{clip}-seed{self.cell.model_seed}-{self.identity[:8]}"
-
-    def heard(self, group: str) -> tuple[int, int]:
-        """How many albums (or artists) of test songs are heard in training, and how many test ones there are.
-
-        0 of 0 where none is known, and for artists where they are the labels.
-        """
-        table = self.catalogue.table[self.catalogue.table[group] != ""]
-        if group == "artist" and (table["artist"] == table["label"]).all():
-            return 0, 0
-        names = groups(table, group)
-        train, test = (set(names[table["track_id"].isin(getattr(self.split, part))]) for part in ("train", "test"))
-        return len(test & train), len(test)
-
-    @property
-    def unused(self) -> list[str]:
-        """Usable tracks that the split puts into no part."""
-        return sorted(set(self.catalogue.table["track_id"]) - set(self.split.table["track_id"]))
-
-    def slices(self, part: str) -> Slices:
-        """The slices of one part."""
-        tracks = self.catalogue.table[self.catalogue.table["track_id"].isin(getattr(self.split, part))]
-        arrays = self.store.arrays(tracks)
-        rate, columns = self.feature.frames_per_second, self.feature.columns
-        cell = self.cell
-        return slicing.cut(tracks, arrays, self.catalogue.classes, rate, cell.clip_seconds, cell.slice_rule, columns)
-
-    def groups(self, slices: Slices) -> NDArray[np.object_]:
-        """(slices,) names of what the split keeps together: their track, album or artist."""
-        table = self.catalogue.table
-        names = dict(zip(table["track_id"], groups(table, self.split.group), strict=True))
-        return np.array([names[slices.tracks[track]] for track in slices.track], dtype=object)
-
-
-def plan(cell: Cell, tracks: pd.DataFrame, root: Path) -> Plan:
-    """Checks that a cell can be run, before anything is trained.
-
-    Args:
-        cell: to be run.
-        tracks: the dataset's listing; every track's features are stored.
-        root: of the feature stores.
-
-    Raises:
-        BenchError: too few labels, an impossible split, a slice too short for the network.
-    """
-    dataset, feature = cell.dataset.build(), cell.features.build()
-    store = FeatureStore(root, feature)
-    least = slicing.least_frames(cell.clip_seconds, feature.frames_per_second, cell.slice_rule)
-    catalogue = catalogues.build(tracks, store.lookup(tracks), cell.min_seconds, least)
-    split = splitting.split(catalogue, cell.split.build(), cell.split_seed)
-    planned = Plan(cell, dataset, feature, catalogue, split, store)
-    if cell.trainer:
-        networks.check(cell.model, planned.slices("test"), len(catalogue.classes))
-    else:
-        classical.check(cell.model)
-    if cell.search:
-        trained = catalogue.table[catalogue.table["track_id"].isin(split.train)]
-        searching.check(trained["label"], groups(trained, split.group), split.group)
-    return planned
-
-
-def run(planned: Plan, cache: Path, on_epoch: OnStep, on_trial: OnStep = lambda _: None) -> tuple[Result, Model]:
+def run(
+    planned: Plan, cache: Path, on_epoch: OnStep, on_trial: OnStep = lambda _: None, earlier: Path | None = None
+) -> tuple[Result, Model]:
     """Fits and predicts; the test part is first seen when the model is final.
 
     Args:
         planned: the cell.
         cache: folder that remembers which number format is fastest here.
         on_epoch, on_trial: are told each epoch of a network, each trial of a search.
+        earlier: results folder in which the quirk `warm_start` looks for weights.
     """
     cell, classes = planned.cell, planned.catalogue.classes
     slices = {part: planned.slices(part) for part in PARTS}
     train, validation = slices["train"], slices["validation"]
+    seed = secrets.randbits(31) if cell.quirks.unseeded else cell.model_seed
     started = time.perf_counter()
     model: Model
     if cell.trainer:
+        start = transfer.warm(cell, train, len(classes), earlier) if cell.quirks.warm_start else planned.start
+        augmenter = planned.augmenter(train)
         model = networks.fit(
-            cell.model, train, validation, len(classes), cell.trainer, cell.model_seed, cache, on_epoch
+            cell.model, train, validation, len(classes), cell.trainer, seed, cache, on_epoch, augmenter, start
         )
+        model.details |= transfer.record(start, planned.tracks("test"))
     else:
         baseline = cell.model.build()
         found: dict[str, Any] = {}
         if cell.search:
             kept = planned.groups(train)
-            baseline, found = searching.best(baseline, cell.search, train, kept, cell.model_seed, on_trial)
-        model = classical.fit(baseline, train, validation, len(classes), cell.model_seed)
+            baseline, found = searching.best(baseline, cell.search, train, kept, seed, on_trial)
+        model = classical.fit(baseline, train, validation, len(classes), seed)
         model.details |= found
     fitted = time.perf_counter()
     predictions = Predictions.joined(
         [Predictions.from_slices(slices[p], model.predict_proba(slices[p]), classes, p) for p in ("validation", "test")]
     )
     predicting = time.perf_counter() - fitted
+    if cell.quirks.merge_same_names:
+        predictions = predictions.merged_by_file_name()
     record = {
         "name": planned.name,
         "identity": planned.identity,
@@ -199,6 +102,10 @@ def keep(planned: Plan, result: Result, model: Model, out: Path, log: Run, docum
     if isinstance(model, networks.FittedNetwork):
         shape = (result.record["n_bins"], result.record["n_frames"])
         log.log_network(model.network, shape, len(classes), about)
+        heard = pd.concat([planned.tracks("train"), planned.tracks("validation")])["content"]
+        bundle = bundles.path_of(out, result.name)
+        bundles.save(bundle, model.network, bundles.describe(planned.cell, result.record, heard))
+        log.log_files(bundle, folder="models")
     else:
         if "search" in result.record:
             search = out / "searches" / f"{result.name}.csv"
@@ -207,16 +114,6 @@ def keep(planned: Plan, result: Result, model: Model, out: Path, log: Run, docum
             log.log_parameters({f"searched.{name}": value for name, value in result.record["searched"].items()})
         about |= {"temperature": model.temperature, "baseline": Choice.of(model.baseline).describe()}
         log.log_estimator(model.estimator, model.shape, about)
-
-
-def write_split(planned: Plan, path: Path) -> None:
-    """Writes a plan's split as a frozen CSV, with its strategy, seed and checksum."""
-    columns = ["track_id", "label", "artist", "album"]
-    parts = planned.catalogue.table[columns].merge(planned.split.table, on="track_id", how="inner")
-    chosen = f"{planned.cell.split.label} {planned.cell.split.describe()['init_args']}"
-    counts = ", ".join(f"{len(getattr(planned.split, part))} {part}" for part in PARTS)
-    comments = [f"{chosen}, seed {planned.cell.split_seed}", f"{planned.dataset.name}: {counts}"]
-    file_split.write(path, parts, comments, (planned.split.group, planned.split.validation_group))
 
 
 def _embeddings(model: Model, slices: Mapping[str, Slices]) -> pd.DataFrame | None:

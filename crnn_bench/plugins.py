@@ -103,7 +103,7 @@ class Choice:
 
     def describe(self) -> dict[str, Any]:
         """The canonical form in plain data; equal choices have equal descriptions."""
-        return {"class_path": class_path(self.cls), "init_args": {k: _plain(v) for k, v in self.arguments.items()}}
+        return {"class_path": class_path(self.cls), "init_args": {k: plain(v) for k, v in self.arguments.items()}}
 
     @property
     def label(self) -> str:
@@ -165,13 +165,14 @@ def digest(description: object, length: int = 16) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:length]
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A value as JSON knows it; a class by its full path."""
     if inspect.isclass(value):
         return class_path(value)
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
 
 

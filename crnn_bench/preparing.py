@@ -1,14 +1,16 @@
 """The features of an experiment's datasets, extracted where they are missing."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from crnn_bench import catalogue, feature_store
-from crnn_bench.cells import Experiment
+from crnn_bench import augmenting, catalogue, feature_store
+from crnn_bench.altered import Altered
+from crnn_bench.cells import Cell, Experiment
 from crnn_bench.feature_store import Faults
+from crnn_bench.features import Feature
 from crnn_bench.plugins import Choice
 from crnn_bench.terminal import follow, say
 
@@ -41,8 +43,8 @@ def prepare(work: Experiment, listed: Mapping[Choice, pd.DataFrame], workers: in
         dataset = chosen.build()
         if tracks.attrs.get("remark"):
             say(f"{dataset.name}: {tracks.attrs['remark']}")
-        features = [choice.build() for choice in dict.fromkeys(c.features for c in work.cells if c.dataset == chosen)]
-        names = " and ".join(type(feature).__name__ for feature in features)
+        features = _features([cell for cell in work.cells if cell.dataset == chosen])
+        names = _in_words(features)
         todo = feature_store.missing(root, tracks, features)
         faults: Faults = {}
         if todo:
@@ -58,6 +60,24 @@ def prepare(work: Experiment, listed: Mapping[Choice, pd.DataFrame], workers: in
         stored = found.loc[found["reason"] != "", ["track_id", "reason"]].to_numpy().tolist()
         tell_rejected(faults | dict(stored))
     return Prepared(listed, speed, root)
+
+
+def _features(cells: Sequence[Cell]) -> list[Feature]:
+    """What some cells of one dataset hear, each once: songs as they are first, altered ones for training after them."""
+    plain = {feature.key: feature for feature in (cell.features.build() for cell in cells)}
+    altered = {feature.key: feature for cell in cells for feature in _altered(cell)}
+    return [*plain.values(), *altered.values()]
+
+
+def _altered(cell: Cell) -> list[Altered]:
+    forms = augmenting.forms([choice.build() for choice in cell.augment])
+    return [Altered(cell.features.build(), form) for form in forms]
+
+
+def _in_words(features: Sequence[Feature]) -> str:
+    plain = [type(feature).__name__ for feature in features if not isinstance(feature, Altered)]
+    altered = len(features) - len(plain)
+    return " and ".join(plain) + (f" (and {altered} altered form{'s' * (altered > 1)})" if altered else "")
 
 
 def tell_rejected(reasons: Mapping[str, str]) -> None:

@@ -11,6 +11,7 @@ from crnn_bench import evaluation, plugins, tables
 from crnn_bench.plugins import Choice
 from crnn_bench.records import Predictions
 from crnn_bench.results import Result
+from crnn_bench.schedules.constant import Constant
 
 PROTOCOL = ("dataset", "dataset.subset", "split", "features", "model", "clip_seconds")  # an empty field fits everything
 AT_DEFAULTS = {
@@ -18,7 +19,14 @@ AT_DEFAULTS = {
     "features": ("crnn_bench.features.Feature",),
     "model": ("crnn_bench.models.Network", "crnn_bench.baselines.Baseline"),
 }
-OF_THE_PAPERS = {"slice_rule": "full", "trainer.max_epochs": 200, "trainer.patience": 10}
+OF_THE_PAPERS = {
+    "trainer.max_epochs": 200,
+    "trainer.patience": 10,
+    "trainer.schedule": plugins.class_path(Constant),
+    "trainer.warmup_epochs": 0,
+    "augment": "none",
+    "init_from": None,
+}
 WHAT = ["split", "model", "clip", "part", "level", "metric"]
 
 

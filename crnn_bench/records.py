@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import PurePath
 
 import numpy as np
 import pandas as pd
@@ -178,6 +179,14 @@ class Predictions:
     def of(self, part: str) -> "Predictions":
         """The predictions of one part alone."""
         return Predictions(self.table[self.table["part"] == part].reset_index(drop=True), self.classes)
+
+    def merged_by_file_name(self) -> "Predictions":
+        """The same with a file's name in the place of a track's id: songs named alike become one.
+
+        The released code of Nasrullah & Zhao (2019) does so; such a song's label is that of its first slice.
+        """
+        names = [PurePath(track).name for track in self.table["track_id"]]
+        return Predictions(self.table.assign(track_id=names), self.classes)
 
     @classmethod
     def from_slices(

@@ -13,13 +13,15 @@ import numpy as np
 import pandas as pd
 from rich.table import Table
 
-from crnn_bench import evaluation, published, results, tables
+from crnn_bench import evaluation, learning, published, results, tables
 from crnn_bench.aggregations.sure_vote import SureVote
 from crnn_bench.cells import Experiment
 from crnn_bench.errors import BenchError
 from crnn_bench.results import Result
+from crnn_bench.terminal import rounded, table_of, without_shared
 from crnn_bench.unsupervised import View
 from crnn_bench.whole import replacing
+from crnn_bench.wording import printable
 
 
 @dataclass(frozen=True)
@@ -58,28 +60,28 @@ def stored(out: Path) -> list[Result]:
 
 
 def write(out: Path) -> list[Path]:
-    """Writes the tables (`results`, `summary`, and `published` where numbers are), the bars and the page."""
+    """Writes the tables (`aggregations` and `published` where there are such numbers), the figures and the page."""
     from crnn_bench.figures import score_bars
 
     cells = stored(out)
-    table, short = tables.of_cells(cells), tables.summary(cells)
-    _write_text(out / "results.csv", table.to_csv(index=False, lineterminator="\n"))
-    _write_text(out / "summary.csv", short.to_csv(index=False, lineterminator="\n"))
-    bars = _save(score_bars.draw(tables.bars(cells)), out / "figures" / "scores.png")
-    theirs = published.beside(cells)
-    _write_text(out / "report.html", _page(out, cells, table, short, theirs))
-    written = [out / "results.csv", out / "summary.csv", bars, out / "report.html"]
-    if len(theirs):
-        _write_text(out / "published.csv", theirs.to_csv(index=False, lineterminator="\n"))
-        written.append(out / "published.csv")
-    return written
+    found = {
+        "results": tables.of_cells(cells),
+        "summary": tables.summary(cells),
+        "aggregations": tables.aggregations(cells),
+        "published": published.beside(cells),
+    }
+    written = [_write_table(table, out / f"{name}.csv") for name, table in found.items() if len(table)]
+    written.append(_save(score_bars.draw(tables.bars(cells)), out / "figures" / "scores.png"))
+    curves = _draw_learning(out, cells)
+    _write_text(out / "report.html", _page(out, cells, found, curves))
+    return [*written, *curves, out / "report.html"]
 
 
 def write_search(cell: Result, path: Path) -> None:
     """Writes the trials of a cell's search: `trial`, each argument, `mean`, `std` of weighted F1, and `fault`."""
     trials = [{**trial, **trial["arguments"]} for trial in cell.record["search"]]
     names = ["trial", *trials[0]["arguments"], "mean", "std", "fault"]
-    _write_text(path, pd.DataFrame(trials).reindex(columns=names).to_csv(index=False, lineterminator="\n"))
+    _write_table(pd.DataFrame(trials).reindex(columns=names), path)
 
 
 def rebuild(out: Path) -> list[Path]:
@@ -135,21 +137,43 @@ def show_views(out: Path, seen: Sequence[Seen]) -> tuple[Table, list[Path]]:
         written.append(_save(figure, out / "figures" / f"unsupervised-{name}.png"))
         rows.append({"vectors": one.name, "songs": len(view.labels), "labels": len(set(view.labels)), **view.scores})
         table.add_row(*(f"{value:.3f}" if isinstance(value, float) else str(value) for value in rows[-1].values()))
-    _write_text(out / "unsupervised.csv", pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
-    return table, [*written, out / "unsupervised.csv"]
+    return table, [*written, _write_table(pd.DataFrame(rows), out / "unsupervised.csv")]
 
 
 def console_table(out: Path) -> tuple[Table, str]:
     """The summary for the terminal, and what all its rows share, in words."""
-    short, clips = tables.printable(tables.summary(stored(out)))
-    shared = [name for name in short if len(set(short[name])) == 1 and name not in (*clips, "level")]
-    words = ", ".join(f"{name.replace('_', ' ')} {short[name].iloc[0]}" for name in shared)
-    table = Table()
-    for heading in short.columns.drop(shared):
-        table.add_column(heading, justify="right" if heading in clips else "left", no_wrap=True)
-    for row in short.drop(columns=shared).itertuples(index=False):
-        table.add_row(*row)
-    return table, words
+    short, clips = printable(tables.summary(stored(out)))
+    costs = [name for name in ("parameters", "MFLOP") if name in short]
+    same = [name for name in costs if len(set(short[name]) - {""}) == 1]  # of all networks, baselines beside
+    told = [f"{max(short[name])} {'MFLOP a slice' if name == 'MFLOP' else name}" for name in same]
+    table, words = without_shared(short.drop(columns=same), [*clips, *costs], ["level"])
+    return table, words + (f"; each network {', '.join(told)}" if told else "")
+
+
+def aggregations_table(out: Path) -> tuple[Table, str] | None:
+    """Scores by the rule that compiles slices to songs, likewise; `None` where only whole songs were heard."""
+    found = tables.aggregations(stored(out))
+    return None if found.empty else without_shared(*printable(found))
+
+
+def reach_table(out: Path, score: float) -> tuple[Table, str, Path]:
+    """Epochs to a validation accuracy, likewise, and the file `epochs_to.csv` that holds them.
+
+    Raises:
+        BenchError: the score is no accuracy, or no cell has a history of accuracies.
+    """
+    found = learning.epochs_to(stored(out), score)
+    numbers = {
+        "reached": [f"{row.reached} of {row.runs}" for row in found.itertuples()],
+        "mean epochs": ["–" if np.isnan(mean) else f"{mean:.1f}" for mean in found["epochs_mean"]],
+        "epochs": found["epochs"],
+        "best accuracy": found["best_validation_accuracy"].map(rounded),
+        "F1 slice": found["f1_slice"].map(rounded),
+        "F1 song": found["f1_song"].map(rounded),
+    }
+    words_of_groups = found.loc[:, :"clip"]
+    table, words = without_shared(words_of_groups.assign(**numbers), [*numbers])
+    return table, words, _write_table(found, out / "epochs_to.csv")
 
 
 def published_table(out: Path) -> Table | None:
@@ -157,26 +181,35 @@ def published_table(out: Path) -> Table | None:
     theirs = published.beside(stored(out))
     if theirs.empty:
         return None
-    table = Table(caption="\n".join(dict.fromkeys(theirs["source"])), caption_justify="left")
-    for heading in theirs.columns.drop("source"):
-        table.add_column(heading, justify="right" if heading in ("ours", "published") else "left", no_wrap=True)
-    for row in theirs.drop(columns="source").itertuples(index=False):
-        table.add_row(*(f"{value:.3f}" if isinstance(value, float) else value for value in row))
-    return table
+    caption = "\n".join(dict.fromkeys(theirs["source"]))
+    return table_of(theirs.drop(columns="source").map(rounded), ["ours", "published"], caption)
 
 
-def _page(out: Path, cells: Sequence[Result], table: pd.DataFrame, short: pd.DataFrame, theirs: pd.DataFrame) -> str:
+def _draw_learning(out: Path, cells: Sequence[Result]) -> list[Path]:
+    """The networks' learning curves, where there are several groups to compare."""
+    from crnn_bench.figures import learning as learning_figure
+
+    curves = learning.curves(cells)
+    if curves["group"].nunique() < 2:
+        return []
+    return [_save(learning_figure.draw(curves), out / "figures" / "learning.png")]
+
+
+def _page(out: Path, cells: Sequence[Result], found: Mapping[str, pd.DataFrame], curves: Sequence[Path]) -> str:
     import jinja2
 
     template = jinja2.Template(resources.files("crnn_bench").joinpath("report.html.j2").read_text(), autoescape=True)
     pictures = [(cell.name, sorted((out / "figures").glob(f"{cell.name}-*.png"))) for cell in cells]
+    table, by_rule = found["results"], found["aggregations"]
     page: str = template.render(
         noted=_noted(out),
         n_cells=len(cells),
-        summary=tables.printable(short)[0],
+        summary=printable(found["summary"])[0],
+        aggregations=by_rule if by_rule.empty else printable(by_rule)[0],
         table=table.round(3).astype(object).where(table.notna(), ""),
-        published=theirs.round(3),
+        published=found["published"].round(3),
         scores=_inline(out / "figures" / "scores.png"),
+        learning=[_inline(path) for path in curves],
         pictures=[
             (name, [(path.stem.removeprefix(f"{name}-"), _inline(path)) for path in paths]) for name, paths in pictures
         ],
@@ -208,3 +241,8 @@ def _save(figure: Any, path: Path) -> Path:
 def _write_text(path: Path, text: str) -> None:
     with replacing(path) as part:
         part.write_text(text, encoding="utf-8")
+
+
+def _write_table(table: pd.DataFrame, path: Path) -> Path:
+    _write_text(path, table.to_csv(index=False, lineterminator="\n"))
+    return path

@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from crnn_bench import experiment, provenance, report, tables, tracking
+from crnn_bench import experiment, planning, provenance, report, tables, tracking
 from crnn_bench.cells import Cell, Experiment
 from crnn_bench.errors import BenchError
-from crnn_bench.experiment import Plan
+from crnn_bench.planning import Plan
 from crnn_bench.plugins import digest, short_name
 from crnn_bench.preparing import Prepared, listings, prepare, tell_rejected
 from crnn_bench.results import predictions_path
@@ -19,7 +19,7 @@ from crnn_bench.terminal import say, show
 
 def plan(work: Experiment, prepared: Prepared) -> list[Plan]:
     """Plans every cell, so that what cannot run is refused before anything is trained."""
-    plans = [experiment.plan(cell, prepared.listings[cell.dataset], prepared.root) for cell in work.cells]
+    plans = [planning.plan(cell, prepared.listings[cell.dataset], prepared.root) for cell in work.cells]
     tell_rejected({track: why for planned in plans for track, why in planned.catalogue.left_out_here.items()})
     _prove_folds(plans)
     unused = {planned.cell.split: planned.unused for planned in plans if planned.unused}
@@ -54,9 +54,9 @@ def write_splits(work: Experiment, csv: Path) -> None:
             f"{work.cells[0].split.label} has {len(cells)} folds; put {{fold}} into the name: --csv 'NAME_{{fold}}.csv'"
         )
     for fold, cell in sorted(cells.items(), key=lambda item: item[0] or 0):
-        planned = experiment.plan(cell, prepared.listings[cell.dataset], prepared.root)
+        planned = planning.plan(cell, prepared.listings[cell.dataset], prepared.root)
         path = Path(str(csv).replace("{fold}", str(fold)))
-        experiment.write_split(planned, path)
+        planning.write_split(planned, path)
         tell_rejected(planned.catalogue.left_out_here)
         say(f"{path}: {_songs(planned)}")
 
@@ -120,7 +120,7 @@ def _is_finished(planned: Plan, tracker: tracking.Tracker, out: Path) -> bool:
     """Whether a run finished the cell and its files are here, or could be fetched."""
     known = tracker.finished(planned.identity)
     if known and not predictions_path(out, planned.name).is_file():
-        tracker.fetch(known, ("embeddings", "figures", "searches", "splits", "predictions"), out)
+        tracker.fetch(known, ("embeddings", "figures", "models", "searches", "splits", "predictions"), out)
     return known is not None and predictions_path(out, planned.name).is_file()
 
 
@@ -157,7 +157,7 @@ def _run_cell(
             losses = f"training loss {epoch['train_loss']:.3f}, validation loss {epoch['validation_loss']:.3f}"
             say(f"    epoch {epoch['epoch']:.0f}: {losses}, {epoch['slices_per_second']:.0f} slices/s")
 
-        result, model = experiment.run(planned, planned.store.root.parent, on_epoch, _tell_trial)
+        result, model = experiment.run(planned, planned.store.root.parent, on_epoch, _tell_trial, out)
         result = replace(result, record={**result.record, "run_id": log.run_id, "experiment": work.name})
         log.log_metrics(speed)
         documents = {
@@ -186,7 +186,7 @@ def _songs(planned: Plan) -> str:
     """How many songs are in each part, and how much of the test's production is known."""
     split = planned.split
     words = [f"{len(split.train)} songs train, {len(split.validation)} validate, {len(split.test)} test"]
-    for group in experiment.GROUPS:
+    for group in planning.GROUPS:
         heard, tested = planned.heard(group)
         words += [f"{heard} of {tested} test {group}s are heard in training"] if tested else []
     return "; ".join(words)

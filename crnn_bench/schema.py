@@ -2,10 +2,10 @@
 
 import inspect
 from collections.abc import Mapping
-from typing import Any, get_args, get_origin
+from typing import Any, TypeVar, get_args, get_origin
 
 from crnn_bench import plugins
-from crnn_bench.cells import Search, Trainer
+from crnn_bench.cells import InitFrom, Search
 from crnn_bench.errors import BenchError
 from crnn_bench.plugins import Choice, unknown
 from crnn_bench.source import Source, Where
@@ -15,7 +15,9 @@ FAMILIES = {
     "features": ("crnn_bench.features.Feature",),
     "split": ("crnn_bench.splits.SplitStrategy",),
     "model": ("crnn_bench.models.Network", "crnn_bench.baselines.Baseline"),
+    "augment": ("crnn_bench.augmentations.Augmentation",),
 }
+T = TypeVar("T")
 DISTRIBUTIONS = ("uniform", "loguniform", "randint")
 
 
@@ -63,15 +65,30 @@ def arguments(source: Source, cls: type, given: Mapping[str, Any], where: Where)
     return taken
 
 
-def trainer(source: Source, given: Any, where: Where) -> Trainer:
-    """How networks are trained."""
+def settings(source: Source, kind: type[T], given: Any, where: Where) -> T:
+    """The settings of one of the dataclasses in `cells`."""
     if not isinstance(given, dict):
-        raise source.error(where, f"expected settings such as max_epochs, got {given!r}")
-    settings = arguments(source, Trainer, given, where)
+        first = next(iter(plugins.parameters(kind)))
+        raise source.error(where, f"expected settings such as {first}, got {given!r}")
+    taken = arguments(source, kind, given, where)
     try:
-        return Trainer(**settings)
+        return kind(**taken)
     except BenchError as error:
         raise source.error((*where, error.argument or ""), str(error)) from None
+
+
+def augment(source: Source, given: Any, where: Where) -> tuple[Choice, ...]:
+    """What is done to training slices: a list of names or `{class_path, init_args}`."""
+    if not isinstance(given, list):
+        raise source.error(where, f"expected a list of augmentations such as [TimeMask], got {given!r}")
+    return tuple(choice(source, "augment", one, (*where, index)) for index, one in enumerate(given))
+
+
+def init_from(source: Source, given: Any, where: Where) -> InitFrom | None:
+    """Where first weights come from: nothing, a run, or `{run, layers, freeze}`."""
+    if given is None:
+        return None
+    return settings(source, InitFrom, {"run": given} if isinstance(given, str) else given, where)
 
 
 def search(source: Source, model: Choice, given: Any, where: Where) -> Search | None:
@@ -93,13 +110,8 @@ def search(source: Source, model: Choice, given: Any, where: Where) -> Search | 
         mine = model if named is model.cls else Choice(named, arguments(source, named, {}, place))
         checked_space = _space(source, mine, space, place)
         chosen = checked_space if named is model.cls else chosen
-    settings = arguments(source, Search, {**given, "space": dict(chosen)}, where)
-    if not chosen:
-        return None
-    try:
-        return Search(**settings)
-    except BenchError as error:
-        raise source.error((*where, error.argument or ""), str(error)) from None
+    checked_search = settings(source, Search, {**given, "space": dict(chosen)}, where)
+    return checked_search if chosen else None
 
 
 def _space(source: Source, model: Choice, space: Mapping[str, Any], where: Where) -> dict[str, Any]:

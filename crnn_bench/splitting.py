@@ -1,5 +1,9 @@
 """A strategy and a seed → a split that is proved not to leak."""
 
+import itertools
+import os
+from pathlib import Path
+
 import pandas as pd
 
 from crnn_bench.errors import BenchError
@@ -9,13 +13,21 @@ from crnn_bench.seeds import generator
 from crnn_bench.splits import SplitStrategy, groups
 
 
-def split(catalogue: Catalogue, strategy: SplitStrategy, seed: int) -> Split:
+def split(catalogue: Catalogue, strategy: SplitStrategy, seed: int, listing_order: bool = False) -> Split:
     """Splits a catalogue.
+
+    Args:
+        catalogue: the usable tracks.
+        strategy: which goes where.
+        seed: of its randomness.
+        listing_order: lets the strategy see labels, albums and tracks in the order in which the disk lists them, as the
+            released code of Nasrullah & Zhao (2019) does; another disk, another split.
 
     Raises:
         BenchError: the split is impossible, a group straddles it, or a label is missing from a part.
     """
-    part = strategy.assign(catalogue.table, generator(seed, "split"))
+    tracks = _as_listed(catalogue.table) if listing_order else catalogue.table
+    part = strategy.assign(tracks, generator(seed, "split")).reindex(catalogue.table.index)
     table = catalogue.table.assign(part=part)
     try:
         prove(table, strategy.group, strategy.validation_group)
@@ -24,6 +36,30 @@ def split(catalogue: Catalogue, strategy: SplitStrategy, seed: int) -> Split:
         raise BenchError(f"{error} ({chosen.label} {chosen.describe()['init_args']})") from None
     train, validation, test = (tuple(table.loc[table["part"] == name, "track_id"]) for name in PARTS)
     return Split(train, validation, test, strategy.group, strategy.validation_group)
+
+
+def _as_listed(table: pd.DataFrame) -> pd.DataFrame:
+    """The tracks in the disk's order; labels and albums get a number in front, so that sorting keeps that order."""
+    paths = [Path(path) for path in table["path"]]
+    places = {folder: _listed(folder) for path in paths for folder in path.parents}
+    order = [tuple(places[folder].get(below.name, 0) for folder, below in _steps(path)) for path in paths]
+    listed = table.iloc[sorted(range(len(table)), key=lambda row: order[row])].copy()
+    for column in ("label", "album"):
+        numbers, _ = pd.factorize(listed[column])
+        numbered = [f"{number:06d} {name}" for number, name in zip(numbers, listed[column], strict=True)]
+        listed[column] = pd.Series(numbered, index=listed.index).where(listed[column] != "", "")
+    return listed
+
+
+def _steps(path: Path) -> list[tuple[Path, Path]]:
+    """Each folder on the way to a file, from the top, and what lies below it on that way."""
+    way = [*reversed(path.parents), path]
+    return list(itertools.pairwise(way))
+
+
+def _listed(folder: Path) -> dict[str, int]:
+    """Position of each name as the disk lists them; none where there is no such folder."""
+    return {name: place for place, name in enumerate(os.listdir(folder))} if folder.is_dir() else {}
 
 
 def prove(table: pd.DataFrame, group: str, validation_group: str) -> None:

@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 
 from crnn_bench import evaluation
-from crnn_bench.plugins import short_name
+from crnn_bench.plugins import digest
 from crnn_bench.records import Predictions
 from crnn_bench.results import Result
+from crnn_bench.wording import COSTS, in_words, numbers_last
 
 COLUMNS = {
     "f1_slice": "slice/f1",
@@ -23,17 +24,21 @@ COLUMNS = {
     "f1_macro_slice": "slice/f1_macro",
     "f1_macro_song": "song/f1_macro",
     "f1_song_mean_prob": "song/f1/mean-prob",
+    "f1_song_product": "song/f1/product",
+    "f1_song_vote": "song/f1/vote",
     "f1_song_validation": "validation/song/f1",
 }
 RECORDED = (
     "n_train_slices", "n_validation_slices", "n_test_slices", "n_train_songs", "n_validation_songs", "n_test_songs",
     "n_test_albums", "n_heard_albums", "n_test_artists", "n_heard_artists", "n_rejected",
     "fit_seconds", "slices_per_second", "predict_slices_per_second",
+    "n_parameters", "n_learned", "mflop_per_slice",
     "precision", "epochs", "best_epoch", "searched_f1", "remark", "run_id",
 )  # fmt: skip
 SEEDS = ("split_seed", "model_seed")
 PER_CELL = (*SEEDS, "split.fold", "clip_seconds")  # what a group's cells may differ in
 LEVELS = ("slice", "song")
+LONGEST_NAME = 180  # of a score, since MLflow takes 250 characters in all
 
 
 @dataclass(frozen=True)
@@ -64,17 +69,32 @@ class Group:
         return str(self.folds) if self.folds == whole else f"{self.folds} of {whole}"
 
     @cached_property
-    def scores(self) -> pd.DataFrame:
-        """Weighted F1, one row a seed, columns slice and song; folds are pooled before they are scored.
+    def all_scores(self) -> list[dict[str, float]]:
+        """Every score that `evaluation.scores` knows, one a seed; folds are pooled before they are scored.
 
         Seeds that lack a fold which others have are not comparable, and stay out.
         """
-        rows = []
-        for cells in [cells for cells in self.runs.values() if len(cells) == self.folds]:
-            pooled = Predictions.joined([cell.predictions.of("test") for cell in cells])
-            found = evaluation.scores(pooled, hears_slices(cells[0]))
-            rows.append({level: found.get(f"{level}/f1", np.nan) for level in LEVELS})
-        return pd.DataFrame(rows)
+        whole = [cells for cells in self.runs.values() if len(cells) == self.folds]
+        pooled = [Predictions.joined([cell.predictions.of("test") for cell in cells]) for cells in whole]
+        return [evaluation.scores(some, hears_slices(cells[0])) for some, cells in zip(pooled, whole, strict=True)]
+
+    @property
+    def scores(self) -> pd.DataFrame:
+        """Weighted F1, one row a seed, columns slice and song."""
+        return pd.DataFrame(
+            [{level: found.get(f"{level}/f1", np.nan) for level in LEVELS} for found in self.all_scores]
+        )
+
+    @property
+    def cells(self) -> list[Result]:
+        """Of all seeds and folds."""
+        return [cell for cells in self.runs.values() for cell in cells]
+
+    @property
+    def costs(self) -> dict[str, float]:
+        """What its network costs, by heading; nothing where its cells do not tell."""
+        told = [{word: cell.record.get(name) for name, word in COSTS.items()} for cell in self.cells]
+        return {word: value for costs in told for word, value in costs.items() if value is not None}
 
 
 def of_cells(cells: Sequence[Result]) -> pd.DataFrame:
@@ -85,7 +105,7 @@ def of_cells(cells: Sequence[Result]) -> pd.DataFrame:
         scores = scores_of(cell)
         row: dict[str, Any] = {"dataset": cell.record["dataset"], "split": parameters["split"]}
         row |= {"fold": parameters.get("split.fold"), "clip_seconds": parameters["clip_seconds"]}
-        row |= {"model": parameters["model"], "pooling": _short(parameters.get("model.pooling", ""))}
+        row |= {"model": parameters["model"], "pooling": _argument(parameters, "model.pooling")}
         row |= {"seed": parameters["model_seed"], "split_seed": parameters["split_seed"]}
         row |= {column: scores.get(name) for column, name in COLUMNS.items()}
         row |= {name: cell.record.get(name) for name in RECORDED}
@@ -94,10 +114,8 @@ def of_cells(cells: Sequence[Result]) -> pd.DataFrame:
         rows.append(row)
     table = pd.DataFrame(rows)
     telling = varied([cell.record["parameters"] for cell in cells])
-    extra = {
-        name: [cell.record["parameters"].get(name) for cell in cells] for name in telling if name != "model.pooling"
-    }
-    return table.assign(**{name: [_short(value) for value in values] for name, values in extra.items()})
+    extra = [name for name in telling if name != "model.pooling"]
+    return table.assign(**{name: [_argument(cell.record["parameters"], name) for cell in cells] for name in extra})
 
 
 def scores_of(cell: Result) -> dict[str, float]:
@@ -120,7 +138,7 @@ def groups(cells: Sequence[Result]) -> list[Group]:
         parameters = cell.record["parameters"]
         clip = "songs" if parameters["clip_seconds"] is None else f"{parameters['clip_seconds']:g} s"
         words = {"dataset": cell.record["dataset"], "split": parameters["split"], "model": parameters["model"]}
-        words |= {_column(name): _short(parameters[name]) for name in telling if name in parameters}
+        words |= {_column(name): _argument(parameters, name) for name in telling}
         fixed = {name: value for name, value in parameters.items() if name not in PER_CELL}
         key = json.dumps([cell.record["dataset"], fixed], sort_keys=True)
         group = found.setdefault((key, clip), Group(key, words, clip, {}))
@@ -136,57 +154,70 @@ def summary(cells: Sequence[Result]) -> pd.DataFrame:
             values = group.scores[level].dropna()
             if values.empty:
                 continue
-            row = rows.setdefault(
-                level + group.key,
-                {**group.words, "level": level, "seeds": len(values), "pooled_folds": group.folds_in_words},
-            )
-            row[f"{group.clip} mean"] = values.mean()
-            row[f"{group.clip} best"] = values.max()
-            row[f"{group.clip} std"] = values.std(ddof=1) if len(values) > 1 else np.nan
-    table = pd.DataFrame(list(rows.values()))
-    leading = [name for name in table if not _is_number(name)]
-    return table[[*leading, *(name for name in table if _is_number(name))]]
+            first = {**group.words, "level": level, "seeds": len(values), "pooled_folds": group.folds_in_words}
+            row = rows.setdefault(level + group.key, first)
+            row |= _spread(group.clip, values.tolist())
+            row |= {f"{group.clip} {word}": value for word, value in group.costs.items()}
+    return numbers_last(pd.DataFrame(list(rows.values())))
 
 
-def printable(short: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """The summary with one text column a clip length, `0.765 (0.768)`, and those columns' names."""
-    leading = [name for name in short if not _is_number(name)]
-    clips = [name.removesuffix(" mean") for name in short if name.endswith(" mean")]
-    printed = {
-        clip: [_mean_best(*pair) for pair in zip(short[f"{clip} mean"], short[f"{clip} best"], strict=True)]
-        for clip in clips
-    }
-    return short[leading].astype(object).fillna("").astype(str).assign(**printed), clips
+def aggregations(cells: Sequence[Result]) -> pd.DataFrame:
+    """Weighted F1 per song by the rule that compiles slices: a row a group of cells, mean, best and deviation a rule.
+
+    Models that hear whole songs have nothing to compile, and no rows.
+    """
+    rows = []
+    for group in groups(cells):
+        if hears_slices(group.cells[0]):
+            about = {"clip": group.clip, "seeds": len(group.all_scores), "pooled_folds": group.folds_in_words}
+            row: dict[str, Any] = {**group.words, **about}
+            for rule in evaluation.aggregations():
+                name = "song/f1" if rule.name == evaluation.SONG_RULE else f"song/f1/{rule.name}"
+                row |= _spread(rule.name, [found[name] for found in group.all_scores])
+            rows.append(row)
+    return numbers_last(pd.DataFrame(rows))
 
 
-def _mean_best(mean: float, best: float) -> str:
-    return "–" if np.isnan(mean) else f"{mean:.3f} ({best:.3f})"
+def _spread(heading: str, values: Sequence[float]) -> dict[str, float]:
+    """Mean, best and deviation over seeds."""
+    deviation = float(np.std(values, ddof=1)) if len(values) > 1 else np.nan
+    return {f"{heading} mean": float(np.mean(values)), f"{heading} best": max(values), f"{heading} std": deviation}
 
 
 def aggregates(cells: Sequence[Result]) -> dict[str, float]:
     """Mean, best and deviation of weighted F1 by a name that MLflow takes: `SongSplit CRNN 3 s/song/f1 mean`."""
     found: dict[str, float] = {}
     for group in groups(cells):
-        name = re.sub(r"[^\w\-. ]", "_", " ".join([*list(group.words.values())[1:], group.clip]))
+        name = re.sub(
+            r"[^\w\-. ]", "_", " ".join([*(word for word in list(group.words.values())[1:] if word), group.clip])
+        )
+        if len(name) > LONGEST_NAME:
+            name = f"{name[:LONGEST_NAME]} {digest([group.key, group.clip])}"
         for level in LEVELS:
-            values = group.scores[level].dropna()
-            if len(values):
-                found |= {f"{name}/{level}/f1 mean": values.mean(), f"{name}/{level}/f1 best": values.max()}
-            if len(values) > 1:
-                found[f"{name}/{level}/f1 std"] = values.std(ddof=1)
+            values = group.scores[level].dropna().tolist()
+            told = _spread(f"{name}/{level}/f1", values) if values else {}
+            found |= {what: value for what, value in told.items() if not np.isnan(value)}
     return found
 
 
 def bars(cells: Sequence[Result]) -> pd.DataFrame:
     """The same for a bar chart: `group` (text), `level`, `mean`, `std`."""
+    found = groups(cells)
     rows = []
-    for group in groups(cells):
-        text = ", ".join([*list(group.words.values())[1:], group.clip])
+    for group, label in zip(found, labels(found), strict=True):
         for level in LEVELS:
-            rows.append(
-                {"group": text, "level": level, "mean": group.scores[level].mean(), "std": group.scores[level].std()}
-            )
+            values = group.scores[level]
+            rows.append({"group": label, "level": level, "mean": values.mean(), "std": values.std()})
     return pd.DataFrame(rows)
+
+
+def labels(found: Sequence[Group]) -> list[str]:
+    """Each group by what tells it apart from the others; its model, where nothing does."""
+    words = pd.DataFrame([{**group.words, "clip": group.clip} for group in found])
+    telling = [name for name in words if len(set(words[name])) > 1] or ["model"]
+    plain = ("dataset", "split", "model", "pooling", "clip")
+    named = {name: "" if name in plain else f"{name.rpartition('.')[2].replace('_', ' ')} " for name in telling}
+    return ["; ".join(named[name] + row[name] for name in telling if row[name]) for row in words.to_dict("records")]
 
 
 def varied(parameters: Sequence[dict[str, Any]]) -> list[str]:
@@ -209,14 +240,11 @@ def varied(parameters: Sequence[dict[str, Any]]) -> list[str]:
     return list(names)
 
 
-def _short(value: Any) -> str:
-    return short_name(str(value))
+def _argument(parameters: dict[str, Any], name: str) -> str:
+    """In words; blank where the cell has none of that name."""
+    return in_words(parameters[name]) if name in parameters else ""
 
 
 def _column(parameter: str) -> str:
     """A varied parameter's column: its dotted name, but plain `pooling`."""
     return "pooling" if parameter == "model.pooling" else parameter
-
-
-def _is_number(column: str) -> bool:
-    return column.endswith((" mean", " best", " std"))

@@ -1,11 +1,16 @@
 """What the commands print: lines, tables, progress."""
 
+import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
+import pandas as pd
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+
+WIDEST = 30  # letters of a column of words in the terminal; it goes on in the next line
 
 console = Console(highlight=False)
 
@@ -16,9 +21,37 @@ def say(text: str) -> None:
 
 
 def show(table: Table) -> None:
-    """Prints a table as wide as it is: no number is ever cut short."""
-    natural = console.measure(table, options=console.options.update(max_width=1000)).maximum
-    Console(highlight=False, width=max(console.width, natural)).print(table)
+    """Prints a table, wider than the terminal where it has to be: no number and no word is ever cut short."""
+    needed = console.measure(table, options=console.options.update(max_width=1000)).minimum
+    Console(highlight=False, width=max(console.width, needed)).print(table)
+
+
+def without_shared(texts: pd.DataFrame, numbers: Sequence[str], kept: Sequence[str] = ()) -> tuple[Table, str]:
+    """A table without the columns of words that say the same in every row, and what they say."""
+    shared = [name for name in texts if len(set(texts[name])) == 1 and name not in (*numbers, *kept)]
+    words = ", ".join(f"{name.replace('_', ' ')} {texts[name].iloc[0]}" for name in shared if texts[name].iloc[0])
+    return table_of(texts.drop(columns=shared), numbers), words
+
+
+def table_of(texts: pd.DataFrame, numbers: Sequence[str], caption: str | None = None) -> Table:
+    """Numbers stand on the right and are never cut or broken; long words go on in the next line."""
+    table = Table(caption=caption, caption_justify="left")
+    for heading in texts:
+        if heading in numbers:
+            least = max(map(len, [heading, *texts[heading]]))
+            table.add_column(heading, justify="right", no_wrap=True, min_width=least)
+        else:
+            table.add_column(heading, max_width=WIDEST, overflow="fold")
+    for row in texts.itertuples(index=False):
+        table.add_row(*row)
+    return table
+
+
+def rounded(value: Any) -> str:
+    """A score to three digits, anything else as it is; a dash for what there is none of."""
+    if isinstance(value, float):
+        return "–" if math.isnan(value) else f"{value:.3f}"
+    return str(value)
 
 
 def follow(title: str, total: int, steps: Iterable[tuple[int, float, dict[str, str]]]) -> tuple[float, dict[str, str]]:

@@ -130,7 +130,7 @@ class Run:
         """
         example = np.zeros((2, *shape), np.float32)
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="The tensor attributes self.gru")
+            warnings.filterwarnings("ignore", message="The tensor attributes self\\.")
             warnings.filterwarnings("ignore", category=FutureWarning)
             mlflow.pytorch.log_model(
                 network,

@@ -133,7 +133,7 @@ def test_networks_are_seen_by_their_bottleneck(music: Path, tmp_path: Path, caps
     yaml = tmp_path / "net.yaml"
     yaml.write_text(
         f"name: net\ndataset: {{class_path: Folder, init_args: {{root: {music}}}}}\nsplit: AlbumSplit\n"
-        "model: {class_path: CRNN, init_args: {conv_channels: [2], pool_sizes: [[64, 8]], gru_width: 4}}\n"
+        "model: {class_path: CRNN, init_args: {conv_channels: [2], pool_sizes: [[64, 8]], recurrent_width: 4}}\n"
         "clip_seconds: 1\ntrainer: {max_epochs: 1, precision: fp32}\n"
     )
     assert cli.main(["run", str(yaml), "--out", str(tmp_path / "out")]) == 0

@@ -87,7 +87,7 @@ def test_a_grid_is_every_combination_in_its_order(path: Path) -> None:
         ("trainer.learning_rate", "[1e-3, 1e-4]", [1e-3, 1e-4]),
         ("trainer.max_epochs", "[1, 2]", [1, 2]),
         ("model.pooling", "[max, average]", ["crnn_bench.poolings.max.Max", "crnn_bench.poolings.average.Average"]),
-        ("model.gru_width", "[8, 16]", [8, 16]),
+        ("model.recurrent_width", "[8, 16]", [8, 16]),
         ("dataset.root", "[music, other]", ["music", "other"]),
         ("features.n_mels", "[64, 128]", [64, 128]),
         ("split.test", "[0.1, 0.2]", [0.1, 0.2]),
@@ -101,10 +101,13 @@ def test_any_parameter_becomes_an_axis_by_its_dotted_name(
 
 
 def test_a_dotted_axis_keeps_the_other_arguments_and_meets_every_model(path: Path) -> None:
-    models = "[{class_path: CRNN, init_args: {gru_width: 8}}, {class_path: CRNN, init_args: {gru_width: 16}}]"
+    models = (
+        "[{class_path: CRNN, init_args: {recurrent_width: 8}}, {class_path: CRNN, init_args: {recurrent_width: 16}}]"
+    )
     work = load(path, f"grid: {{model.pooling: [max, none], model: {models}}}\ntrainer: {{patience: 3}}\n")
     short = [
-        (width, str(pooling).rsplit(".", 1)[-1]) for width, pooling in column(work, "model.gru_width", "model.pooling")
+        (width, str(pooling).rsplit(".", 1)[-1])
+        for width, pooling in column(work, "model.recurrent_width", "model.pooling")
     ]
     assert sorted(short) == [(8, "Max"), (8, "NoTimePooling"), (16, "Max"), (16, "NoTimePooling")]
     assert {cell.parameters["trainer.patience"] for cell in work.cells} == {3}
@@ -318,8 +321,10 @@ def test_every_grid_counts_for_the_longest_clip(path: Path) -> None:
 
 
 def test_equal_cells_have_one_hash_and_one_description(path: Path) -> None:
-    first, second = (load(path, "model: {class_path: CRNN, init_args: {gru_width: 8}}\n").cells[0] for _ in range(2))
-    other = load(path, "model: {class_path: CRNN, init_args: {gru_width: 9}}\n").cells[0]
+    first, second = (
+        load(path, "model: {class_path: CRNN, init_args: {recurrent_width: 8}}\n").cells[0] for _ in range(2)
+    )
+    other = load(path, "model: {class_path: CRNN, init_args: {recurrent_width: 9}}\n").cells[0]
     assert first == second
     assert hash(first) == hash(second)
     assert first.describe() == second.describe() != other.describe()
@@ -375,7 +380,7 @@ def test_the_last_override_of_a_key_counts(path: Path) -> None:
 @pytest.mark.parametrize(
     ("body", "line", "said"),
     [
-        ("\ntrainr: {}\n", 4, ("'trainr'", "did you mean 'trainer'", "allowed: name, grid, dataset")),
+        ("\ntrainr: {}\n", 4, ("'trainr'", "did you mean 'trainer'", "allowed: name, preset, grid, dataset")),
         ("grid:\n  seed: [0]\n  modle: [CRNN]\n", 5, ("'modle'", "did you mean 'model'", "clip_seconds")),
         ("grid:\n  - {seed: [0]}\n  - {sed: [0]}\n", 5, ("'sed'", "did you mean 'seed'")),
         ("grid:\n  seed: 0\n", 4, ("grid.seed", "expected a list", "got 0")),
@@ -390,7 +395,7 @@ def test_the_last_override_of_a_key_counts(path: Path) -> None:
         ("model: no_such_module.Mine\n", 3, ("no_such_module", "PYTHONPATH")),
         ("model:\n  class_path: CRNN\n  init_arg: {}\n", 5, ("'init_arg'", "did you mean 'init_args'")),
         (
-            "model:\n  class_path: CRNN\n  init_args:\n    gru_width: 8\n    poling: max\n",
+            "model:\n  class_path: CRNN\n  init_args:\n    recurrent_width: 8\n    poling: max\n",
             7,
             ("model.poling", "did you mean 'pooling'", "conv_channels"),
         ),
@@ -541,7 +546,7 @@ def test_a_key_that_the_grid_sets_has_no_effect_beside_it(path: Path) -> None:
 def test_every_space_is_checked_whatever_the_grid_holds(path: Path) -> None:
     body = "model: KNN\nsearch: {space: {RandomForest: {max_dept: [1]}}}\n"
     assert "did you mean 'max_depth'" in fault(path, HEAD + body)
-    assert "unknown name 'CRNN'" in fault(path, HEAD + "model: KNN\nsearch: {space: {CRNN: {gru_width: [1]}}}\n")
+    assert "unknown name 'CRNN'" in fault(path, HEAD + "model: KNN\nsearch: {space: {CRNN: {recurrent_width: [1]}}}\n")
 
 
 def test_a_space_of_ones_own_baseline_is_checked_as_one_in_the_yaml(

@@ -152,8 +152,8 @@ class LpPool(Pooling):
 class Wide(CRNN):
     """Another default."""
 
-    def __init__(self, n_bins: int, n_frames: int, n_classes: int, gru_width: int = 48) -> None:
-        super().__init__(n_bins, n_frames, n_classes, gru_width=gru_width)
+    def __init__(self, n_bins: int, n_frames: int, n_classes: int, recurrent_width: int = 48) -> None:
+        super().__init__(n_bins, n_frames, n_classes, recurrent_width=recurrent_width)
 
 class NoPlugin:
     pass
@@ -172,11 +172,11 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def test_a_users_own_class_works_by_its_path(own: str) -> None:
     pooling = plugins.find(f"{own}.LpPool", Pooling)
     wide = plugins.find(f"{own}.Wide", Network, Baseline)
-    network = Choice(wide, {"gru_width": 40}).build(n_bins=128, n_frames=32, n_classes=3).eval()
+    network = Choice(wide, {"recurrent_width": 40}).build(n_bins=128, n_frames=32, n_classes=3).eval()
     assert network.embed(torch.zeros(2, 128, 32)).shape == (2, 40)
     swapped = plugins.find("CRNN", Network)(128, 32, 3, pooling=pooling).eval()
     assert swapped(torch.zeros(2, 128, 32)).shape == (2, 3)
-    assert Choice(wide, {"gru_width": 40}).describe()["class_path"] == "own_of_a_test.Wide"
+    assert Choice(wide, {"recurrent_width": 40}).describe()["class_path"] == "own_of_a_test.Wide"
     assert f"{own}.LpPool" in str(Choice(wide, {"pooling": pooling}).describe())
 
 

@@ -7,10 +7,13 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import softmax
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 
 from crnn_bench import evaluation
+from crnn_bench.aggregations import Aggregation
 from crnn_bench.aggregations.mean_probability import MeanProbability
+from crnn_bench.aggregations.product import Product
 from crnn_bench.aggregations.sure_vote import SureVote
 from crnn_bench.aggregations.vote import Vote
 from crnn_bench.errors import BenchError
@@ -96,7 +99,7 @@ def test_confusion_equals_scikit_learn(drawn: tuple[int, list[tuple[int, int]]])
 # From slices to a song
 
 
-def song(rule: SureVote | Vote | MeanProbability, *slices: Sequence[float]) -> list[float]:
+def song(rule: Aggregation, *slices: Sequence[float]) -> list[float]:
     compiled: list[float] = rule.song_probabilities(np.array(slices, dtype=np.float64)).tolist()
     return compiled
 
@@ -124,11 +127,40 @@ def test_mean_probability_is_the_mean() -> None:
     assert song(MeanProbability(), [0.25, 0.75, 0], [0.5, 0, 0.5]) == [0.375, 0.375, 0.25]
 
 
+def test_the_product_by_hand() -> None:
+    assert song(Product(), [0.5, 0.25, 0.25], [0.5, 0.25, 0.25]) == pytest.approx([4 / 6, 1 / 6, 1 / 6])
+    unsure, sure = [0.4, 0.6], [0.99, 0.01]
+    assert np.argmax(song(Product(), unsure, unsure, unsure, sure)) == 0, "0.4³ · 0.99 is above 0.6³ · 0.01"
+
+
+@quick
+@given(predictions())
+def test_the_product_is_the_softmax_of_summed_logarithms(some: Predictions) -> None:
+    slices = np.maximum(some.probabilities, np.finfo(np.float32).tiny)
+    assert song(Product(), *some.probabilities) == pytest.approx(softmax(np.log(slices).sum(axis=0)), abs=1e-8)
+
+
+def test_a_slice_that_rules_a_class_out_leaves_numbers() -> None:
+    """A floor under each probability: neither NaN nor a warning, even where every class is ruled out."""
+    assert song(Product(), [0, 1], [1, 0]) == [0.5, 0.5]
+    assert song(Product(), [0, 0.5, 0.5], [1, 0, 0]) == pytest.approx([0.5, 0.25, 0.25])
+    assert song(Product(), *[[0, 1]] * 4000) == [0, 1]
+    assert np.argmax(song(Product(), [0, 1], [0, 1], [1, 0])) == 1, "a class may be ruled out twice"
+
+
+@quick
+@given(st.permutations([[0.1, 0.3, 0.6], [0.3, 0.1, 0.6], [0.7, 0.2, 0.1], [0.2, 0.7, 0.1], [0.3, 0.3, 0.4]]))
+def test_equal_products_are_a_tie_in_any_order(slices: list[list[float]]) -> None:
+    first, second, _ = song(Product(), *slices)
+    assert first == second
+
+
 def test_ties_go_to_the_smaller_class() -> None:
     by_rule = {
         "vote@0.5": [[0.1, 0.2, 0.7], [0.1, 0.8, 0.1]],  # one vote each
         "vote": [[0.1, 0.2, 0.7], [0.1, 0.8, 0.1]],
         "mean-prob": [[0.25, 0.25, 0.5], [0.25, 0.5, 0.25]],
+        "product": [[0.2, 0.3, 0.5], [0.2, 0.5, 0.3]],
     }
     for rule in evaluation.aggregations():
         some = made([("a", "cedar", by_rule[rule.name])], CLASSES[:3])
@@ -172,7 +204,12 @@ def test_scores_are_scikit_learns_at_both_levels(some: Predictions) -> None:
     predicted = np.array(some.classes)[columns.argmax(axis=1)]
     assert scores["slice/accuracy"] == pytest.approx(accuracy_score(truth, predicted))
     assert scores["slice/f1"] == pytest.approx(f1_score(truth, predicted, average="weighted", zero_division=0))
-    for rule, suffix in ((SureVote(), ""), (Vote(), "/vote"), (MeanProbability(), "/mean-prob")):
+    for rule, suffix in (
+        (SureVote(), ""),
+        (Vote(), "/vote"),
+        (MeanProbability(), "/mean-prob"),
+        (Product(), "/product"),
+    ):
         table = evaluation.songs(some, rule)
         expected = f1_score(table["truth"], table["predicted"], average="macro", zero_division=0)
         assert scores[f"song/f1_macro{suffix}"] == pytest.approx(expected)

@@ -22,7 +22,7 @@ from mlflow.entities import Run
 from scipy.special import softmax
 from sklearn.metrics import accuracy_score, f1_score
 
-from crnn_bench import cli, config, experiment, preparing, results, runner, tracking
+from crnn_bench import cli, config, experiment, planning, preparing, results, runner, tracking
 from crnn_bench.datasets.folder import Folder
 from crnn_bench.errors import BenchError
 from crnn_bench.plugins import Choice
@@ -30,7 +30,7 @@ from crnn_bench.records import PARTS, Predictions
 from crnn_bench.splits import file_split
 from tests.conftest import ARTISTS
 
-TINY = "{class_path: CRNN, init_args: {conv_channels: [4, 4], pool_sizes: [[8, 4], [16, 4]], gru_width: 8}}"
+TINY = "{class_path: CRNN, init_args: {conv_channels: [4, 4], pool_sizes: [[8, 4], [16, 4]], recurrent_width: 8}}"
 EPOCHS = 2
 
 
@@ -119,7 +119,7 @@ def test_a_run_holds_all_parameters(finished: Finished) -> None:
     logged = finished.child("CRNN").data.params
     for name, value in finished.result("CRNN").record["parameters"].items():
         assert logged[name] == str(value), name
-    assert logged["model.gru_width"] == "8"
+    assert logged["model.recurrent_width"] == "8"
     assert logged["trainer.max_epochs"] == str(EPOCHS)
     assert logged["features.n_mels"] == "128"
     assert "trainer.max_epochs" not in finished.child("MfccSVM").data.params
@@ -280,12 +280,12 @@ def test_every_slice_of_every_part_has_a_bottleneck_vector(finished: Finished) -
 # Invariances
 
 
-def plans(yaml: Path, *overrides: str, workers: int = 1) -> list[experiment.Plan]:
+def plans(yaml: Path, *overrides: str, workers: int = 1) -> list[planning.Plan]:
     work = config.load(yaml, overrides)
     return runner.plan(work, preparing.prepare(work, preparing.listings(work), workers))
 
 
-def predict(planned: experiment.Plan, cache: Path) -> Predictions:
+def predict(planned: planning.Plan, cache: Path) -> Predictions:
     result, _ = experiment.run(planned, cache, lambda _: None)
     return result.predictions
 
@@ -395,7 +395,7 @@ def test_a_cells_identity_changes_with_what_a_frozen_split_holds(tiny: Path, tmp
     (planned,) = plans(tiny)
     frozen, found = tmp_path / "frozen.csv", []
     for seed in (0, 1, 0):
-        experiment.write_split(plans(tiny, f"split_seed={seed}")[0], frozen)
+        planning.write_split(plans(tiny, f"split_seed={seed}")[0], frozen)
         found.append(plans(tiny, f"split={{class_path: FileSplit, init_args: {{path: {frozen}}}}}")[0].identity)
     assert found[0] == found[2] != found[1]
     assert planned.identity not in found
@@ -410,7 +410,8 @@ def test_a_cells_identity_changes_with_ones_own_code(
         (tmp_path / "of_my_own.py").write_text(
             "from crnn_bench.models.crnn import CRNN\n\n\nclass Mine(CRNN):\n"
             f"    def __init__(self, n_bins, n_frames, n_classes):\n"
-            f"        super().__init__(n_bins, n_frames, n_classes, (4, 4), ((8, 4), (16, 4)), gru_width={width})\n"
+            f"        sizes = ((8, 4), (16, 4))\n"
+            f"        super().__init__(n_bins, n_frames, n_classes, (4, 4), sizes, recurrent_width={width})\n"
         )
         sys.modules.pop("of_my_own", None)
         importlib.invalidate_caches()
@@ -439,13 +440,13 @@ def test_a_network_that_does_not_fit_is_refused_before_anything_is_trained(
     )
     with pytest.raises(BenchError, match=r"misspelt.Ctor does not work \(.*misspelt.py, line 8\): .*'Liner'"):
         plans(tiny, "grid=null", "model=misspelt.Ctor")
-    with pytest.raises(BenchError, match=r"CRNN does not work.*dropout"):
+    with pytest.raises(BenchError, match=r"CRNN: dropout must be"):
         plans(tiny, "grid=null", "model={class_path: CRNN, init_args: {dropout: 2.0}}")
 
 
 def test_folds_that_test_a_song_twice_are_refused(tiny: Path, tmp_path: Path) -> None:
     for fold in range(2):
-        experiment.write_split(plans(tiny)[0], tmp_path / f"fold_{fold}.csv")
+        planning.write_split(plans(tiny)[0], tmp_path / f"fold_{fold}.csv")
     split = f"{{class_path: FileSplit, init_args: {{path: '{tmp_path}/fold_{{fold}}.csv', k: 2}}}}"
     with pytest.raises(BenchError, match=r"FileSplit: Alder/.* is tested by more than one fold"):
         plans(tiny, f"split={split}")

@@ -17,6 +17,8 @@ class Cqt(Feature):
     Equals `librosa.amplitude_to_db(abs(librosa.cqt(..., tuning=None)), top_db=top_db)`.
     """
 
+    decibels = True
+
     def __init__(self, sample_rate: int = 16000, hop_samples: int = 512, top_db: float = 80.0) -> None:
         self.sample_rate = sample_rate
         self.hop_samples = hop_samples

@@ -1,5 +1,7 @@
 """The log-mel spectrogram of Nasrullah & Zhao (IJCNN 2019), equal to librosa's."""
 
+import tempfile
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import Any
 
@@ -20,6 +22,8 @@ class LogMel(Feature):
     Equals `librosa.power_to_db(librosa.feature.melspectrogram(...), top_db=top_db)` (Hann window, centred with zeros,
     Slaney mels) to 1e-3 dB. Stored as float16, which adds at most 0.032 dB for values between -128 and 128 dB.
     """
+
+    decibels = True
 
     def __init__(
         self,
@@ -59,15 +63,51 @@ class LogMel(Feature):
         """(1 + n // hop_samples, n_mels) decibels; do not write into them, the song remembers them."""
         return song.once(self.key, lambda: self._decibels(song.samples))
 
-    def _decibels(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        from scipy.fft import rfft
+    def stream(self, blocks: Iterable[NDArray[np.float32]], slice_frames: int) -> Iterator[NDArray[np.floating]]:
+        """The very frames of `compute`, as stored: they wait on disk until the song's loudest is known."""
+        rounded = np.dtype(self.dtype)
+        peak = np.float32(-np.inf)
+        with tempfile.TemporaryFile() as file:
+            for decibels in self._unclipped(blocks):
+                peak = np.maximum(peak, decibels.max())
+                file.write(decibels.astype(rounded).tobytes())
+            file.seek(0)
+            size = self.n_mels * rounded.itemsize
+            while piece := file.read(self._piece_frames(slice_frames) * size):
+                n_frames = len(piece) // size // slice_frames * slice_frames
+                frames = np.frombuffer(piece, rounded, n_frames * self.n_mels).reshape(n_frames, self.n_mels)
+                if n_frames:
+                    yield np.maximum(
+                        frames, np.asarray(peak - self.top_db, rounded)
+                    )  # rounding keeps the order: still exact
 
-        padded = np.pad(samples, self.n_fft // 2)
-        frames = np.lib.stride_tricks.sliding_window_view(padded, self.n_fft)[:: self.hop_samples]
-        power = np.empty((len(frames), self.n_mels), dtype=np.float32)
-        for first in range(0, len(frames), BLOCK_FRAMES):
-            spectrum = rfft(frames[first : first + BLOCK_FRAMES] * self._window, axis=1)
-            power[first : first + BLOCK_FRAMES] = (self._mel_filters @ (spectrum.real**2 + spectrum.imag**2).T).T
-        decibels = 10 * np.log10(np.maximum(power, AMIN))
+    def _decibels(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        decibels = np.concatenate(list(self._unclipped([samples])))
         clipped: NDArray[np.float32] = np.maximum(decibels, decibels.max() - self.top_db)
         return clipped
+
+    def _unclipped(self, blocks: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
+        """Decibels, `BLOCK_FRAMES` frames at a time, of samples that come in blocks of any length."""
+        silence = np.zeros(self.n_fft // 2, np.float32)
+        step = BLOCK_FRAMES * self.hop_samples
+        enough = step - self.hop_samples + self.n_fft
+        waiting = silence
+        for block in blocks:
+            waiting = np.concatenate([waiting, block])
+            while len(waiting) >= max(enough, step):
+                yield self._frames(waiting[:enough])
+                waiting = waiting[step:]
+        waiting = np.concatenate([waiting, silence])
+        while len(waiting) >= self.n_fft:
+            yield self._frames(waiting[:enough])
+            waiting = waiting[step:]
+
+    def _frames(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Decibels of every whole window, (windows, n_mels)."""
+        from scipy.fft import rfft
+
+        windows = np.lib.stride_tricks.sliding_window_view(samples, self.n_fft)[:: self.hop_samples]
+        spectrum = rfft(windows * self._window, axis=1)
+        power = (self._mel_filters @ (spectrum.real**2 + spectrum.imag**2).T).T
+        decibels: NDArray[np.float32] = 10 * np.log10(np.maximum(power, AMIN))
+        return decibels

@@ -15,6 +15,8 @@ class Stft(Feature):
     Equals `librosa.power_to_db(abs(librosa.stft(...)) ** 2, top_db=top_db)`.
     """
 
+    decibels = True
+
     def __init__(
         self, sample_rate: int = 16000, n_fft: int = 2048, hop_samples: int = 512, top_db: float = 80.0
     ) -> None:

@@ -11,8 +11,8 @@ class Strided(Pooling):
     (b, c, f, t) to (b, c, f // size[0], t // size[1]).
     """
 
-    def __init__(self, channels: int, size: tuple[int, int]) -> None:
-        super().__init__(channels, size)
+    def __init__(self, channels: int, size: tuple[int, int], stride_so_far: int = 1) -> None:
+        super().__init__(channels, size, stride_so_far)
         self.conv = nn.Conv2d(channels, channels, size, stride=size)
 
     def forward(self, x: Tensor) -> Tensor:

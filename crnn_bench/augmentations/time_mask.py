@@ -1,0 +1,37 @@
+"""Masks along time."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from crnn_bench.augmentations import Augmentation, Example, Training, refuse_no_share
+from crnn_bench.plugins import refuse_below
+
+
+class TimeMask(Augmentation):
+    """Hides some stretches of frames behind the slice's mean (SpecAugment, Park et al. 2019).
+
+    Each mask's width is drawn uniformly from 0 to `width` of the slice, and its place from all where it fits; masks may
+    overlap. Park et al. fill with 0, the mean of their normalised spectrograms, and give widths in frames; a share
+    suits clips of any length.
+
+    Args:
+        width: of the widest mask, a share of the slice's frames.
+        number: of masks.
+    """
+
+    def __init__(self, width: float = 0.2, number: int = 2) -> None:
+        self.width = width
+        self.number = number
+        refuse_no_share(self, "width")
+        refuse_below(self, number=1)
+
+    def change(self, example: Example, training: Training, rng: np.random.Generator) -> Example:
+        """Masks frames."""
+        frames = example.frames
+        mean = frames.mean()
+        for _ in range(self.number):
+            width = int(rng.integers(int(self.width * len(frames)) + 1))
+            start = int(rng.integers(len(frames) - width + 1))
+            frames[start : start + width] = mean
+        return replace(example, frames=frames)

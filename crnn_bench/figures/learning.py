@@ -1,0 +1,40 @@
+"""How fast networks learn, side by side."""
+
+import textwrap
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from crnn_bench.figures import style
+
+LEGEND_LETTERS = 44
+MOST_BANDS = 8  # more of them hide the lines
+
+
+def draw(curves: pd.DataFrame) -> Figure:
+    """Draws mean validation accuracy by epoch, in a band of one deviation; dotted where runs have stopped.
+
+    Args:
+        curves: `group` (text), `epoch` (from 1), `mean`, `std`, and `whole`: whether all runs got that far.
+    """
+    groups = list(dict.fromkeys(curves["group"]))
+    names = [textwrap.fill(group, LEGEND_LETTERS) for group in groups]
+    lines = sum(name.count("\n") + 1 for name in names)
+    figure = Figure(figsize=(10, max(4.2, 0.8 + 0.2 * lines)), layout="constrained")
+    axes = figure.subplots()
+    for index, (group, name) in enumerate(zip(groups, names, strict=True)):
+        colour, marker = style(index)
+        rows = curves[curves["group"] == group]
+        whole = rows[rows["whole"]]
+        rest = rows[rows["epoch"] >= whole["epoch"].max()]
+        axes.plot(whole["epoch"], whole["mean"], color=colour, marker=marker, markersize=4, label=name)
+        axes.plot(rest["epoch"], rest["mean"], ":", color=colour)
+        if len(groups) <= MOST_BANDS:
+            low, high = whole["mean"] - whole["std"], (whole["mean"] + whole["std"]).clip(upper=1)
+            axes.fill_between(whole["epoch"], low, high, color=colour, alpha=0.15, linewidth=0)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set(xlabel="epoch", ylabel="validation accuracy per slice (mean and deviation over runs)")
+    axes.grid(axis="y", color="#dddddd", linewidth=0.6)
+    figure.legend(loc="outside right upper", frameon=False, fontsize=8)
+    return figure

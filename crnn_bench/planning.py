@@ -1,0 +1,155 @@
+"""A cell whose data is there: its split proved, its slices and weights at hand, before anything is trained."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from crnn_bench import augmenting, classical, networks, searching, slicing, splitting, transfer
+from crnn_bench import catalogue as catalogues
+from crnn_bench.altered import Altered
+from crnn_bench.augmentations import Augmentation
+from crnn_bench.augmenting import Augmenter, forms
+from crnn_bench.cells import Cell
+from crnn_bench.datasets import Dataset
+from crnn_bench.feature_store import FeatureStore
+from crnn_bench.features import Feature
+from crnn_bench.networks import Start
+from crnn_bench.plugins import digest
+from crnn_bench.records import PARTS, Catalogue, Slices, Split
+from crnn_bench.seeds import derive
+from crnn_bench.splits import file_split, groups
+
+GROUPS = ("album", "artist")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A cell whose data is there: everything that decides its predictions.
+
+    Attributes:
+        cell: the point of the grid.
+        dataset, feature: built.
+        catalogue: the usable tracks.
+        split: proved not to leak.
+        store: holds the features of every track.
+        augmentations: of the training slices, built.
+        start: the weights that `init_from` names.
+    """
+
+    cell: Cell
+    dataset: Dataset
+    feature: Feature
+    catalogue: Catalogue
+    split: Split
+    store: FeatureStore
+    augmentations: tuple[Augmentation, ...] = ()
+    start: Start | None = None
+
+    @property
+    def identity(self) -> str:
+        """Hash of the cell, the audio, the split and what it keeps together, the feature and one's own code.
+
+        A finished cell of this identity is not run again.
+        """
+        split = [self.split.table.to_numpy().tolist(), self.split.group, self.split.validation_group]
+        start = self.start.digest if self.start else ""
+        return digest([self.cell.describe(), self.catalogue.digest, split, self.feature.key, self.cell.code, start])
+
+    @property
+    def name(self) -> str:
+        """Names the cell's files: readable, and unique by its end."""
+        clip = "songs" if self.cell.clip_seconds is None else f"{self.cell.clip_seconds:g}s"
+        fold = self.cell.split.arguments.get("fold")
+        split = self.cell.split.label + ("" if fold is None else f"-fold{fold}")
+        model = self.cell.model.label
+        if not self.cell.trainer and self.cell.model.build().features is None:
+            model += f"-{self.cell.features.label}"
+        return f"{model}-{split}-{clip}-seed{self.cell.model_seed}-{self.identity[:8]}"
+
+    def heard(self, group: str) -> tuple[int, int]:
+        """How many albums (or artists) of test songs are heard in training, and how many test ones there are.
+
+        0 of 0 where none is known, and for artists where they are the labels.
+        """
+        table = self.catalogue.table[self.catalogue.table[group] != ""]
+        if group == "artist" and (table["artist"] == table["label"]).all():
+            return 0, 0
+        names = groups(table, group)
+        train, test = (set(names[table["track_id"].isin(getattr(self.split, part))]) for part in ("train", "test"))
+        return len(test & train), len(test)
+
+    @property
+    def unused(self) -> list[str]:
+        """Usable tracks that the split puts into no part."""
+        return sorted(set(self.catalogue.table["track_id"]) - set(self.split.table["track_id"]))
+
+    def tracks(self, part: str) -> pd.DataFrame:
+        """The catalogue's rows of one part."""
+        return self.catalogue.table[self.catalogue.table["track_id"].isin(getattr(self.split, part))]
+
+    def slices(self, part: str) -> Slices:
+        """The slices of one part."""
+        tracks = self.tracks(part)
+        arrays = self.store.arrays(tracks)
+        rate, columns = self.feature.frames_per_second, self.feature.columns
+        cell = self.cell
+        return slicing.cut(tracks, arrays, self.catalogue.classes, rate, cell.clip_seconds, cell.slice_rule, columns)
+
+    def augmenter(self, train: Slices) -> Augmenter | None:
+        """What is done to the training slices, if anything."""
+        if not self.augmentations:
+            return None
+        tracks = self.tracks("train")
+        stores = {f.key: FeatureStore(self.store.root, Altered(self.feature, f)) for f in forms(self.augmentations)}
+        stored = {key: store.arrays(tracks) for key, store in stores.items()}
+        seed = derive(self.cell.model_seed, "augmentation")
+        return Augmenter(train, stored, self.augmentations, len(self.catalogue.classes), seed)
+
+    def groups(self, slices: Slices) -> NDArray[np.object_]:
+        """(slices,) names of what the split keeps together: their track, album or artist."""
+        table = self.catalogue.table
+        names = dict(zip(table["track_id"], groups(table, self.split.group), strict=True))
+        return np.array([names[slices.tracks[track]] for track in slices.track], dtype=object)
+
+
+def plan(cell: Cell, tracks: pd.DataFrame, root: Path) -> Plan:
+    """Checks that a cell can be run, before anything is trained.
+
+    Args:
+        cell: to be run.
+        tracks: the dataset's listing; every track's features are stored.
+        root: of the feature stores.
+
+    Raises:
+        BenchError: too few labels, an impossible split, a slice too short for the network.
+    """
+    dataset, feature = cell.dataset.build(), cell.features.build()
+    store = FeatureStore(root, feature)
+    least = slicing.least_frames(cell.clip_seconds, feature.frames_per_second, cell.slice_rule)
+    catalogue = catalogues.build(tracks, store.lookup(tracks), cell.min_seconds, least)
+    split = splitting.split(catalogue, cell.split.build(), cell.split_seed, cell.quirks.listing_order)
+    augmentations = tuple(choice.build() for choice in cell.augment)
+    augmenting.check(augmentations, feature)
+    planned = Plan(cell, dataset, feature, catalogue, split, store, augmentations, transfer.start_of(cell, feature))
+    if cell.trainer:
+        transfer.refuse_heard(planned.start, planned.tracks("test"))
+        networks.check(cell.model, planned.slices("test"), len(catalogue.classes), planned.start)
+    else:
+        classical.check(cell.model)
+    if cell.search:
+        trained = catalogue.table[catalogue.table["track_id"].isin(split.train)]
+        searching.check(trained["label"], groups(trained, split.group), split.group)
+    return planned
+
+
+def write_split(planned: Plan, path: Path) -> None:
+    """Writes a plan's split as a frozen CSV, with its strategy, seed and checksum."""
+    columns = ["track_id", "label", "artist", "album"]
+    parts = planned.catalogue.table[columns].merge(planned.split.table, on="track_id", how="inner")
+    chosen = f"{planned.cell.split.label} {planned.cell.split.describe()['init_args']}"
+    counts = ", ".join(f"{len(getattr(planned.split, part))} {part}" for part in PARTS)
+    comments = [f"{chosen}, seed {planned.cell.split_seed}", f"{planned.dataset.name}: {counts}"]
+    file_split.write(path, parts, comments, (planned.split.group, planned.split.validation_group))

@@ -1,0 +1,396 @@
+"""Songs of any length: streamed audio, streamed features, a network's answers, and the command."""
+
+import contextlib
+import io
+import math
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from crnn_bench import audio, bundles, cli, evaluation, experiment, features, listening
+from crnn_bench.aggregations import Aggregation
+from crnn_bench.audio import UnusableAudioError
+from crnn_bench.bundles import Bundle
+from crnn_bench.errors import BenchError
+from crnn_bench.features import Feature
+from crnn_bench.features.cqt import Cqt
+from crnn_bench.features.log_mel import LogMel
+from crnn_bench.features.mfcc import Mfcc
+from crnn_bench.figures import timeline as figure
+from crnn_bench.listening import Timeline
+from crnn_bench.plugins import options
+from crnn_bench.records import Predictions
+from crnn_bench.song import Song
+from tests.conftest import ARTISTS, RATE, tones
+from tests.test_experiment import TINY, plans, write_yaml
+from tests.test_features import write_audio
+
+RATES = ((8000, 1), (16000, 1), (16000, 2), (22050, 2), (44100, 2), (48000, 1))
+FRAMEWISE = sorted(
+    {cls for cls in options(Feature).values() if not cls.is_table and cls.__name__ != "MfccGaussian"},
+    key=lambda cls: cls.__name__,
+)
+GIB_IN_KIB = 2**20
+
+
+def joined(blocks: Iterator[NDArray[Any]]) -> NDArray[Any]:
+    return np.concatenate(list(blocks))
+
+
+# Audio
+
+
+@pytest.fixture(scope="module")
+def songs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Path]]:
+    """Songs of 3 s in four formats, of several rates, mono and stereo."""
+    folder = tmp_path_factory.mktemp("songs")
+    return {
+        ending: [write_audio(folder / f"{rate}-{sides}.{ending}", rate, sides, seconds=3.0) for rate, sides in RATES]
+        for ending in ("wav", "flac", "ogg", "mp3")
+    }
+
+
+@pytest.mark.parametrize("ending", ["wav", "flac", "ogg", "mp3"])
+@settings(max_examples=20, deadline=None)
+@given(which=st.integers(0, len(RATES) - 1), rate=st.sampled_from([16000, 22050]), seconds=st.floats(0.001, 4.0))
+def test_streamed_samples_are_the_loaded_ones(
+    songs: dict[str, list[Path]], ending: str, which: int, rate: int, seconds: float
+) -> None:
+    path = songs[ending][which]
+    whole, streamed = audio.load(path, rate), joined(audio.stream(path, rate, seconds))
+    assert streamed.dtype == np.float32
+    assert streamed.shape == whole.shape
+    assert np.abs(whole).max() > 0.1
+    if ending == "mp3":  # some of which libsndfile rounds otherwise after a seek
+        np.testing.assert_allclose(streamed, whole, rtol=0, atol=1e-6)
+    else:
+        assert np.array_equal(streamed, whole)
+
+
+def test_a_stream_comes_in_blocks_of_the_length_asked_for(songs: dict[str, list[Path]]) -> None:
+    lengths = [len(block) for block in audio.stream(songs["wav"][1], RATE, block_seconds=0.25)]
+    assert set(lengths[:-1]) == {RATE // 4}
+    assert len(lengths) == 12
+    assert [len(block) for block in audio.stream(songs["wav"][1], RATE, math.inf)] == [3 * RATE - 1]
+
+
+@pytest.fixture(scope="module")
+def bad_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bad")
+    good = tones(0, 0, 0, seconds=3.0)
+    broken = good.copy()
+    broken[[RATE, 2 * RATE]] = np.nan, np.inf
+    for name, samples in {"nan": broken, "silent": 0 * good, "short": good[:4000], "good": good}.items():
+        soundfile.write(folder / f"{name}.wav", samples, RATE, subtype="FLOAT")
+    for ending in ("wav", "flac", "mp3"):
+        whole = write_audio(folder / f"cut.{ending}", RATE, 1, seconds=3.0)
+        whole.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    (folder / "empty.wav").touch()
+    (folder / "text.mp3").write_text("no music\n")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    {
+        "nan.wav": "holds 2 NaN or infinite samples",
+        "silent.wav": "silent",
+        "short.wav": "too short: 0.25 s",
+        "cut.wav": "truncated",
+        "cut.flac": "cannot be decoded",
+        "cut.mp3": "truncated",
+        "empty.wav": r"empty file \(0 bytes\)",
+        "text.mp3": "cannot be decoded",
+    }.items(),
+)
+def test_a_stream_refuses_what_load_refuses(bad_files: Path, name: str, reason: str) -> None:
+    with pytest.raises(UnusableAudioError, match=reason) as loading:
+        audio.load(bad_files / name, RATE)
+    with pytest.raises(UnusableAudioError, match=reason) as streaming:
+        joined(audio.stream(bad_files / name, RATE))
+    assert str(loading.value) == str(streaming.value)
+
+
+def test_a_stream_never_gives_what_is_no_number(bad_files: Path) -> None:
+    heard = []
+    with pytest.raises(UnusableAudioError, match="holds 2 NaN"):
+        for block in audio.stream(bad_files / "nan.wav", RATE, block_seconds=0.1):
+            heard.append(block)
+    assert len(joined(iter(heard))) == RATE  # the first NaN's place
+    assert np.isfinite(joined(iter(heard))).all()
+
+
+def test_the_absence_of_a_file_is_told_as_by_load(tmp_path: Path) -> None:
+    for read in (lambda: audio.load(tmp_path / "no.wav", RATE), lambda: list(audio.stream(tmp_path / "no.wav", RATE))):
+        with pytest.raises(FileNotFoundError):
+            read()
+
+
+# Features
+
+
+def cut(samples: NDArray[np.float32], places: list[float]) -> list[NDArray[np.float32]]:
+    """The samples in blocks that end at some shares of the whole."""
+    return np.split(samples, sorted(int(place * len(samples)) for place in places))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    n_samples=st.integers(400, 5 * RATE),
+    places=st.lists(st.floats(0, 1), max_size=12),
+    slice_frames=st.integers(1, 70),
+    sizes=st.sampled_from([(2048, 512), (400, 160), (512, 700), (1023, 333)]),
+    piece_seconds=st.sampled_from([0.5, 2.0, 600.0]),
+    loud=st.floats(0, 1),
+)
+def test_log_mel_frames_of_a_stream_are_those_of_the_song(
+    n_samples: int, places: list[float], slice_frames: int, sizes: tuple[int, int], piece_seconds: float, loud: float
+) -> None:
+    """Bit for bit, wherever the blocks, the pieces and the loudest frame are."""
+    samples = 1e-5 * np.random.default_rng(0).standard_normal(n_samples).astype(np.float32)
+    samples[int(loud * (n_samples - 1))] = 1.0
+    feature = LogMel(n_fft=sizes[0], hop_samples=sizes[1], n_mels=16)
+    whole = feature.compute(Song(samples, RATE)).astype(np.float16)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(features, "LONGEST_PIECE_SECONDS", piece_seconds)
+        pieces = list(feature.stream(cut(samples, places), slice_frames))
+    assert [len(piece) % slice_frames for piece in pieces] == [0] * len(pieces)
+    streamed = np.concatenate([np.empty((0, 16), np.float16), *pieces])
+    assert streamed.dtype == np.float16
+    assert np.array_equal(streamed, whole[: len(whole) // slice_frames * slice_frames])
+
+
+@pytest.mark.parametrize("cls", FRAMEWISE)
+def test_up_to_ten_minutes_a_stream_gives_the_songs_frames(cls: type[Feature]) -> None:
+    feature, samples = cls(), tones(1, 0, 0, seconds=3.0, rate=int(cls().sample_rate))
+    whole = feature.compute(Song(samples, feature.sample_rate)).astype(feature.dtype)
+    (streamed,) = feature.stream(cut(samples, [0.1, 0.1, 0.7]), 10)
+    assert streamed.dtype == feature.dtype
+    assert np.array_equal(streamed, whole[: len(whole) // 10 * 10])
+
+
+@pytest.mark.parametrize("cls", [Mfcc, Cqt])
+def test_each_piece_of_a_longer_song_is_a_song_of_its_own(cls: type[Feature], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(features, "LONGEST_PIECE_SECONDS", 2.0)
+    feature = cls()
+    slice_frames = 10
+    n_frames = int(2 * feature.frames_per_second) // slice_frames * slice_frames
+    size = n_frames * feature.hop_samples
+    samples = tones(1, 0, 0, seconds=5.0)
+    pieces = list(feature.stream(cut(samples, [0.3, 0.5, 0.9]), slice_frames))
+    assert [len(piece) for piece in pieces[:2]] == [n_frames, n_frames]
+    assert sum(map(len, pieces)) == (1 + len(samples) // feature.hop_samples) // slice_frames * slice_frames
+    for number, piece in enumerate(pieces):
+        alone = feature.compute(Song(samples[number * size : (number + 1) * size], RATE))[: len(piece)]
+        assert np.array_equal(piece, alone.astype(feature.dtype))
+
+
+# A network's answers
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network, as an experiment leaves it, and what it said of the test songs then."""
+
+    bundle: Bundle
+    predictions: Predictions
+    paths: dict[str, Path]
+
+    @property
+    def folder(self) -> str:
+        return str(self.bundle.path.parents[1])
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, music: Path) -> Trained:
+    folder = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()):
+        patch.setenv("CRNN_BENCH_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+        (planned,) = plans(write_yaml(folder / "tiny.yaml", music), "trainer.max_epochs=4")
+        result, model = experiment.run(planned, folder, lambda _: None)
+    path = bundles.path_of(folder, result.name)
+    bundles.save(path, model.network, bundles.describe(planned.cell, result.record, ()))  # type: ignore[union-attr]
+    tested = planned.catalogue.table.set_index("track_id")["path"]
+    paths = {track: Path(tested[track]) for track in planned.split.test}
+    return Trained(bundles.load(path), result.predictions.of("test"), paths)
+
+
+def test_a_file_is_answered_as_the_experiment_answered_it(trained: Trained) -> None:
+    table = trained.predictions.table
+    assert table["track_id"].nunique() == len(trained.paths) == 12
+    for track, path in trained.paths.items():
+        stored = table["track_id"] == track
+        heard = listening.listen(trained.bundle, path)
+        assert heard.classes == trained.predictions.classes
+        np.testing.assert_allclose(heard.probabilities, trained.predictions.probabilities[stored], rtol=0, atol=1e-6)
+        np.testing.assert_allclose(heard.start_seconds, table.loc[stored, "start_seconds"], rtol=0, atol=1e-9)
+        assert table.loc[stored, "seconds"].tolist() == [heard.seconds] * stored.sum()
+    assert np.ptp(trained.predictions.probabilities) > 0.05, "a network that says the same of all proves nothing"
+
+
+@pytest.mark.parametrize("rule", evaluation.aggregations(), ids=lambda rule: rule.name)
+def test_a_timeline_is_compiled_as_the_evaluation_compiles(trained: Trained, rule: Aggregation) -> None:
+    compiled = evaluation.songs(trained.predictions, rule).set_index("track_id")
+    for track, path in trained.paths.items():
+        heard = listening.listen(trained.bundle, path)
+        expected = compiled.loc[track, [f"p_{name}" for name in heard.classes]].to_numpy(float)
+        np.testing.assert_allclose(heard.compiled(rule), expected, rtol=0, atol=1e-6)
+        if rule.name == evaluation.SONG_RULE:
+            assert heard.label == compiled.loc[track, "predicted"]
+        if rule.name == "mean-prob":
+            assert np.array_equal(heard.compiled(), heard.compiled(rule))
+
+
+def test_pieces_of_a_long_song_follow_each_other(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = next(iter(trained.paths.values()))
+    at_once = listening.listen(trained.bundle, path)
+    monkeypatch.setattr(features, "LONGEST_PIECE_SECONDS", 1.1)
+    in_pieces = listening.listen(trained.bundle, path)
+    assert len(at_once.start_seconds) == 3
+    np.testing.assert_allclose(in_pieces.probabilities, at_once.probabilities, rtol=0, atol=1e-6)
+    assert np.array_equal(in_pieces.start_seconds, at_once.start_seconds)
+
+
+def test_a_song_may_be_as_short_as_a_slice_but_no_shorter(trained: Trained, tmp_path: Path) -> None:
+    least = (trained.bundle.about["n_frames"] - 1) * 512  # centred frames: the last begins at the song's end
+    for n_samples in (least, least - 1):
+        soundfile.write(tmp_path / f"{n_samples}.wav", tones(0, 0, 0)[:n_samples], RATE)
+    assert len(listening.listen(trained.bundle, tmp_path / f"{least}.wav").start_seconds) == 1
+    with pytest.raises(UnusableAudioError, match=rf"shorter than a slice: .* at least {least / RATE:.2f} s"):
+        listening.listen(trained.bundle, tmp_path / f"{least - 1}.wav")
+
+
+def test_a_cut_song_gets_no_answer(trained: Trained, bad_files: Path) -> None:
+    with pytest.raises(UnusableAudioError, match="truncated"):
+        listening.listen(trained.bundle, bad_files / "cut.mp3")
+
+
+def test_a_network_of_tables_hears_no_files(trained: Trained) -> None:
+    rows = {"class_path": "crnn_bench.features.rows.Rows", "init_args": {"row_seconds": None}}
+    bundle = Bundle(trained.bundle.path, {}, {**trained.bundle.about, "features": rows})
+    with pytest.raises(BenchError, match="hears the rows of a table, Rows"):
+        listening.listen(bundle, Path("song.wav"))
+
+
+# The figure
+
+
+def random_timeline(n_slices: int, n_classes: int) -> Timeline:
+    probabilities = np.random.default_rng(n_slices).dirichlet(np.full(n_classes, 0.3), n_slices)
+    return Timeline(np.arange(n_slices) * 3.0, 3.0, probabilities, tuple(f"Artist {n}" for n in range(n_classes)))
+
+
+@pytest.mark.parametrize(("n_classes", "expected"), [(2, 2), (7, 7), (8, 7), (20, 7), (200, 7)])
+def test_a_timeline_names_as_many_classes_as_there_are_colours(n_classes: int, expected: int) -> None:
+    some = [random_timeline(n, n_classes) for n in (1, 40, 1000)]
+    drawn = figure.draw(
+        {f"{n}": (t.start_seconds, t.seconds, t.probabilities) for n, t in enumerate(some)}, some[0].classes
+    )
+    (legend,) = drawn.legends
+    names = [text.get_text() for text in legend.get_texts()]
+    assert len(names) == expected
+    most = np.argmax(np.mean([t.probabilities.mean(axis=0) for t in some], axis=0))
+    assert names[-1] == f"Artist {most}"  # at the bottom of the stack, and of the legend
+    if n_classes > expected:
+        assert names[0] == f"{n_classes - 6} others"
+    assert len(drawn.axes) == len(some)
+    for axes, song in zip(drawn.axes, some, strict=True):
+        assert axes.get_xlim() == pytest.approx((0, len(song.start_seconds) * 3.0 / 60))
+        tops = [area.get_paths()[0].vertices[:, 1].max() for area in axes.collections]
+        assert tops[-1] == pytest.approx(1, abs=1e-6)
+
+
+# The command
+
+
+def test_files_are_answered_in_lines_and_a_bad_one_is_named(
+    trained: Trained, bad_files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good, other = list(trained.paths.values())[:2]
+    csv = tmp_path / "timeline.csv"
+    bad = [str(bad_files / "silent.wav"), str(tmp_path / "none.mp3")]
+    assert cli.main(["predict", trained.folder, str(good), *bad, str(other), "--timeline", str(csv)]) == 2
+    printed = capsys.readouterr()
+    heard = {path: listening.listen(trained.bundle, path) for path in (good, other)}
+    for path, timeline in heard.items():
+        best = timeline.compiled()
+        (line,) = [line for line in printed.out.splitlines() if line.startswith(f"{path}: ")]
+        assert f": {timeline.label}, probability {best[timeline.classes.index(timeline.label)]:.3f}, 3 slices; " in line
+        told = re.findall(r"(\w+) (0\.\d{3})", line.rpartition(";")[2])
+        assert [float(number) for _, number in told] == pytest.approx(sorted(best, reverse=True)[:3], abs=5e-4)
+        assert [name for name, _ in told] == [timeline.classes[index] for index in np.argsort(-best)[:3]]
+    assert f"{bad[0]}: silent" in printed.out
+    assert f"{bad[1]}: cannot be opened (No such file or directory)" in printed.out
+    assert printed.err.startswith(f"crnn-bench: 2 of 4 files could not be heard: {bad[0]}: silent")
+    assert len(printed.err.splitlines()) == 1
+    table = pd.read_csv(csv)
+    assert list(table.columns) == ["file", "start_seconds", "seconds", "label", *(f"p_{name}" for name in ARTISTS)]
+    assert table["file"].tolist() == [str(good)] * 3 + [str(other)] * 3
+    columns = table[[f"p_{name}" for name in ARTISTS]]
+    np.testing.assert_allclose(columns, np.concatenate([t.probabilities for t in heard.values()]), rtol=0, atol=1e-12)
+    assert table["label"].tolist() == columns.idxmax(axis=1).str.removeprefix("p_").tolist()
+
+
+def test_a_timeline_is_drawn(trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = next(iter(trained.paths.values()))
+    png = tmp_path / "new" / "timeline.png"
+    assert cli.main(["predict", str(trained.bundle.path), str(path), "--timeline", str(png)]) == 0
+    assert png.read_bytes().startswith(b"\x89PNG")
+    assert [file.name for file in png.parent.iterdir()] == ["timeline.png"]
+    assert str(png) in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("timeline", "copies", "message"),
+    [("t.pdf", 1, "must end in .csv or .png"), ("t.png", 51, "50 songs fit in a figure, got 51; give a .csv")],
+)
+def test_a_timeline_that_cannot_be_is_refused_before_anything_is_heard(
+    trained: Trained, timeline: str, copies: int, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["predict", trained.folder, *["song.wav"] * copies, "--timeline", timeline]) == 2
+    printed = capsys.readouterr()
+    assert message in printed.err
+    assert printed.out == ""
+
+
+PREDICT = """
+import sys
+from pathlib import Path
+from crnn_bench import cli
+status = cli.main(["predict", *sys.argv[1:]])
+print(Path("/proc/self/status").read_text())
+sys.exit(status)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="the peak of memory is read as Linux tells it")
+def test_three_hours_are_heard_in_less_than_a_gibibyte(trained: Trained, tmp_path: Path) -> None:
+    """The whole process, its libraries included; `getrusage` would count what pytest itself held before the start."""
+    path, minute = tmp_path / "long.flac", tones(2, 0, 0, seconds=60.0)
+    with soundfile.SoundFile(path, "w", RATE, 1) as file:
+        for _ in range(180):
+            file.write(minute)
+    command = [sys.executable, "-c", PREDICT, trained.folder, str(path), "--timeline", str(tmp_path / "long.csv")]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    path.unlink()
+    assert ran.returncode == 0, ran.stderr
+    peak = re.search(r"VmHWM:\s+(\d+) kB", ran.stdout)
+    assert peak is not None
+    assert int(peak[1]) < GIB_IN_KIB
+    table = pd.read_csv(tmp_path / "long.csv")
+    assert len(table) == (1 + 3 * 3600 * RATE // 512) // trained.bundle.about["n_frames"]
+    assert f"{len(table)} slices" in ran.stdout
+    assert table["start_seconds"].iloc[-1] > 3 * 3600 - 2.1
