@@ -18,7 +18,7 @@ from crnn_bench.cells import Cell
 from crnn_bench.errors import BenchError
 from crnn_bench.features import Feature
 from crnn_bench.models import Network
-from crnn_bench.plugins import Choice, class_path, plain
+from crnn_bench.plugins import Choice, class_path, plain, short_name
 from crnn_bench.schema import checked
 from crnn_bench.whole import replacing
 
@@ -73,7 +73,8 @@ class Bundle:
         described = self.about[what]
         try:
             cls = plugins.find(described["class_path"], family)
-            known = plugins.parameters(cls)
+            by_data = getattr(cls, "given_by_data", ())
+            known = {name: parameter for name, parameter in plugins.parameters(cls).items() if name not in by_data}
             for name in described["init_args"]:
                 if name not in known:
                     raise BenchError(f"{cls.__name__}: {plugins.unknown(name, list(known))}")
@@ -171,7 +172,7 @@ def find(run: str, model: str | None = None, seed: int | None = None) -> Path:
     wanted = class_path(plugins.find(model, Network)) if model else None
     fitting = {path: about for path, about in there.items() if wanted in (None, about["model"]["class_path"])}
     if not fitting:
-        others = sorted({str(about["model"]["class_path"]).rpartition(".")[2] for about in there.values()})
+        others = sorted({short_name(about["model"]["class_path"]) for about in there.values()})
         raise BenchError(f"{run} holds no {model}, but {', '.join(others)}; name one of them, or another folder")
     same = {path: about for path, about in fitting.items() if about["model_seed"] == seed} or fitting
     return min(same, key=lambda path: (same[path]["validation_loss"], path.name))

@@ -157,8 +157,11 @@ class Cell:
             else:
                 flat[key] = value
         flat["augment"] = ", ".join(choice.label for choice in self.augment) or "none"
-        for choice in self.augment:
-            flat |= {f"augment.{choice.label}.{name}": plain(value) for name, value in choice.arguments.items()}
+        labels = [choice.label for choice in self.augment]
+        for place, choice in enumerate(self.augment):
+            times = labels[: place + 1].count(choice.label)
+            name = f"augment.{choice.label}" + (f" {times}" if times > 1 else "")
+            flat |= {f"{name}.{argument}": plain(value) for argument, value in choice.arguments.items()}
         if self.init_from:
             flat["init_from"] = flat.pop("init_from.run")
         return flat

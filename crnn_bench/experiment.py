@@ -102,7 +102,7 @@ def keep(planned: Plan, result: Result, model: Model, out: Path, log: Run, docum
     if isinstance(model, networks.FittedNetwork):
         shape = (result.record["n_bins"], result.record["n_frames"])
         log.log_network(model.network, shape, len(classes), about)
-        heard = pd.concat([planned.tracks("train"), planned.tracks("validation")])["content"]
+        heard = {*planned.tracks("train")["content"], *planned.tracks("validation")["content"], *model.heard}
         bundle = bundles.path_of(out, result.name)
         bundles.save(bundle, model.network, bundles.describe(planned.cell, result.record, heard))
         log.log_files(bundle, folder="models")

@@ -65,7 +65,7 @@ class Timeline:
 def listen(bundle: Bundle, path: Path) -> Timeline:
     """Cuts a file into slices as training did, and lets the network hear each.
 
-    The features are those of training; how songs of more than ten minutes get theirs, `Feature.stream` says. Memory
+    The features are those of training; how songs of more than five minutes get theirs, `Feature.stream` says. Memory
     does not grow with the song, but for the answers.
 
     Args:

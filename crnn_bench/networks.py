@@ -33,11 +33,13 @@ class FittedNetwork:
         network: in evaluation mode, fp32.
         numerics: of its training.
         details: what was chosen and reached, epoch by epoch too, for the record.
+        heard: content hashes of the tracks that its first weights had heard before.
     """
 
     network: Network
     numerics: Numerics
     details: dict[str, Any]
+    heard: frozenset[str] = frozenset()
 
     def predict_proba(self, slices: Slices) -> NDArray[np.float32]:
         """(slices, classes), always in fp32, so that a batch's company does not change a slice's answer."""
@@ -163,7 +165,7 @@ def fit(
     if augmenter is None and _only_head_learns(network):
         numerics = PLAIN
         train, validation = (_embedded(network, slices) for slices in (train, validation))
-        trained = nn.Sequential(nn.Flatten(), network.head)
+        trained = nn.Sequential(nn.Flatten(), network.head).train()
     else:
         shape = (trainer.batch_size, train.n_bins, int(train.length[0]))
         numerics = numerics_of(trainer.precision, lambda: build(model, train, n_classes, seed, start), shape, cache)
@@ -184,7 +186,7 @@ def fit(
         "slices_per_second": float(np.median([epoch["slices_per_second"] for epoch in recorder.history])),
         "history": recorder.history,
     }
-    return FittedNetwork(network.eval(), numerics, details)
+    return FittedNetwork(network.eval(), numerics, details, start.heard if start else frozenset())
 
 
 def _only_head_learns(network: Network) -> bool:

@@ -21,9 +21,9 @@ def say(text: str) -> None:
 
 
 def show(table: Table) -> None:
-    """Prints a table, wider than the terminal where it has to be: no number and no word is ever cut short."""
-    needed = console.measure(table, options=console.options.update(max_width=1000)).minimum
-    Console(highlight=False, width=max(console.width, needed)).print(table)
+    """Prints a table as wide as it is: no number is ever cut short."""
+    natural = console.measure(table, options=console.options.update(max_width=1000)).maximum
+    Console(highlight=False, width=max(console.width, natural)).print(table)
 
 
 def without_shared(texts: pd.DataFrame, numbers: Sequence[str], kept: Sequence[str] = ()) -> tuple[Table, str]:
@@ -38,8 +38,7 @@ def table_of(texts: pd.DataFrame, numbers: Sequence[str], caption: str | None = 
     table = Table(caption=caption, caption_justify="left")
     for heading in texts:
         if heading in numbers:
-            least = max(map(len, [heading, *texts[heading]]))
-            table.add_column(heading, justify="right", no_wrap=True, min_width=least)
+            table.add_column(heading, justify="right", no_wrap=True)
         else:
             table.add_column(heading, max_width=WIDEST, overflow="fold")
     for row in texts.itertuples(index=False):

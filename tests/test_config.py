@@ -374,6 +374,58 @@ def test_the_last_override_of_a_key_counts(path: Path) -> None:
     assert column(load(path, "", "seed=1", "seed=2"), "model_seed") == [(2,)]
 
 
+# Augmentation, first weights, quirks
+
+
+def test_an_axis_of_augmentations_and_what_tables_call_them(path: Path) -> None:
+    mixup = "{class_path: Mixup, init_args: {alpha: 0.4}}"
+    work = load(path, f"grid:\n  augment: [[], [TimeMask, {mixup}]]\n  model: [CRNN, MfccSVM]\n")
+    assert column(work, "model", "augment", "augment.Mixup.alpha") == [
+        ("CRNN", "none", None),
+        ("MfccSVM", "none", None),
+        ("CRNN", "TimeMask, Mixup", 0.4),
+    ]
+    assert len(set(work.cells)) == 3
+
+
+def test_the_same_augmentation_twice_keeps_both_of_its_arguments(path: Path) -> None:
+    twice = ", ".join(f"{{class_path: Noise, init_args: {{probability: {share}}}}}" for share in (0.1, 0.2))
+    (found,) = column(
+        load(path, f"augment: [{twice}]\n"), "augment", "augment.Noise.probability", "augment.Noise 2.probability"
+    )
+    assert found == ("Noise, Noise", 0.1, 0.2)
+
+
+def test_first_weights_by_a_word_or_in_full(path: Path) -> None:
+    work = load(path, "grid: {init_from: [null, runs/a, {run: runs/a, layers: [conv], freeze: true}]}\n")
+    assert column(work, "init_from", "init_from.layers", "init_from.freeze") == [
+        (None, None, None),
+        ("runs/a", [], False),
+        ("runs/a", ["conv"], True),
+    ]
+
+
+def test_the_clean_protocol_is_the_default_and_the_paper_is_a_word(path: Path) -> None:
+    quirks = ["merge_same_names", "warm_start", "unseeded", "listing_order"]
+    names = ["slice_rule", *(f"quirks.{name}" for name in quirks)]
+    assert column(load(path, ""), *names) == [("full", False, False, False, False)]
+    assert column(load(path, "preset: paper\n"), *names) == [("legacy", True, True, True, True)]
+    body = "preset: paper\nslice_rule: full\nquirks: {unseeded: false}\ntrainer: {max_epochs: 3}\n"
+    work = load(path, body)
+    assert column(work, *names) == [("full", True, True, False, True)]
+    assert column(work, "trainer.max_epochs", "trainer.patience", "trainer.learning_rate") == [(3, 10, 1e-3)]
+
+
+def test_each_quirk_is_an_axis_of_its_own(path: Path) -> None:
+    work = load(path, "grid: {quirks.warm_start: [false, true], quirks.unseeded: [false, true]}\n")
+    assert column(work, "quirks.warm_start", "quirks.unseeded") == [
+        (False, False),
+        (False, True),
+        (True, False),
+        (True, True),
+    ]
+
+
 # What is wrong, and where
 
 
@@ -414,6 +466,20 @@ def test_the_last_override_of_a_key_counts(path: Path) -> None:
         ("trainer: {learning_rate: .nan}\n", 3, ("trainer.learning_rate: must be above 0", "nan")),
         ("trainer: {precision: fp8}\n", 3, ("'auto', 'bf16', 'fp32'", "'fp8'")),
         ("trainer: 3\n", 3, ("trainer", "got 3")),
+        ("trainer: {schedule: cosin}\n", 3, ("trainer.schedule", "did you mean 'cosine'", "plateau")),
+        ("trainer: {max_epochs: 5, warmup_epochs: 5}\n", 3, ("trainer.warmup_epochs: must be below max_epochs, 5",)),
+        ("augment: TimeMask\n", 3, ("expected a list of augmentations such as [TimeMask]", "'TimeMask'")),
+        ("augment: [TimeMsk]\n", 3, ("'TimeMsk'", "did you mean 'TimeMask'", "ShuffleAndRemix")),
+        ("augment:\n  - TimeMask\n  - class_path: Mixup\n    init_args: {alfa: 1}\n", 6, ("did you mean 'alpha'",)),
+        ("augment: [{class_path: TimeStretch, init_args: {probability: 2}}]\n", 3, ("from 0 to 1", "got 2")),
+        ("grid:\n  augment: [TimeMask]\n", 4, ("expected a list of augmentations",)),
+        ("augment: [{class_path: Mixup}, {class_path: CRNN}]\n", 3, ("'CRNN'", "TimeMask")),
+        ("init_from: 3\n", 3, ("init_from", "expected settings such as run", "got 3")),
+        ("init_from: {run: runs/a, layers: conv}\n", 3, ("init_from.layers", "'conv'")),
+        ("quirks: {warm_strat: true}\n", 3, ("quirks.warm_strat", "did you mean 'warm_start'", "listing_order")),
+        ("quirks: {warm_start: maybe}\n", 3, ("quirks.warm_start", "expected bool", "'maybe'")),
+        ("quirks: [warm_start]\n", 3, ("expected settings such as merge_same_names",)),
+        ("preset: papers\n", 3, ("'papers'", "did you mean 'paper'")),
         ("seed: zero\n", 3, ("expected int", "'zero'")),
         ("seed: null\n", 3, ("expected int", "null")),
         ("clip_seconds: [3]\n", 3, ("expected float", "[3]")),

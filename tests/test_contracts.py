@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from crnn_bench import plugins, splitting
 from crnn_bench.aggregations import Aggregation
+from crnn_bench.augmentations import Augmentation
 from crnn_bench.baselines import Baseline
 from crnn_bench.datasets import Dataset
 from crnn_bench.errors import BenchError
@@ -29,12 +30,16 @@ from crnn_bench.metrics import Metric
 from crnn_bench.models import Network
 from crnn_bench.plugins import Choice
 from crnn_bench.poolings import Pooling
+from crnn_bench.readouts import Readout
 from crnn_bench.records import PARTS, Catalogue
+from crnn_bench.recurrences import Recurrence
+from crnn_bench.schedules import Schedule
 from crnn_bench.song import Song
 from crnn_bench.splits import SplitStrategy
 from crnn_bench.splits.file_split import FileSplit
 from crnn_bench.splits.official_split import OfficialSplit
 from tests.conftest import tones
+from tests.test_models import case
 
 FAMILIES: tuple[type, ...] = (
     Dataset,
@@ -42,6 +47,10 @@ FAMILIES: tuple[type, ...] = (
     SplitStrategy,
     Network,
     Pooling,
+    Recurrence,
+    Readout,
+    Schedule,
+    Augmentation,
     Baseline,
     Aggregation,
     Metric,
@@ -142,6 +151,8 @@ from torch import nn
 from crnn_bench.aggregations import Aggregation
 from crnn_bench.models.crnn import CRNN
 from crnn_bench.poolings import Pooling
+from crnn_bench.readouts import Readout
+from crnn_bench.recurrences import Recurrence
 
 class LpPool(Pooling):
     """The root mean square of each block."""
@@ -221,7 +232,7 @@ def test_defaults_cannot_be_changed_from_outside(family: type, cls: type) -> Non
     assert not any(isinstance(default, (list, dict, set)) for default in defaults)
 
 
-@pytest.mark.parametrize("cls", [*of(Dataset), *of(Feature), *of(SplitStrategy), *of(Baseline)])
+@pytest.mark.parametrize("cls", [*of(Dataset), *of(Feature), *of(SplitStrategy), *of(Augmentation), *of(Baseline)])
 def test_arguments_are_stored_under_their_own_names(cls: type) -> None:
     """So that an object describes itself, and can be built again."""
     built = with_defaults(cls)
@@ -288,8 +299,9 @@ def test_strategies_are_deterministic_and_keep_their_word(cls: type[SplitStrateg
 def test_networks_go_from_bins_and_frames_to_classes(cls: type[Network]) -> None:
     assert cls.given_by_data == ("n_bins", "n_frames", "n_classes")
     assert list(inspect.signature(cls).parameters)[:3] == list(cls.given_by_data)
-    network = cls(n_bins=128, n_frames=94, n_classes=5).eval()  # type: ignore[call-arg]
-    x = torch.randn(3, 128, 94)
+    bins, frames, arguments = case(cls)
+    network = cls(bins, frames, 5, **arguments).eval()
+    x = torch.randn(3, bins, frames)
     with torch.no_grad():
         bottleneck, logits = network.embed(x), network(x)
         assert bottleneck.ndim == 2
@@ -303,10 +315,11 @@ def test_networks_go_from_bins_and_frames_to_classes(cls: type[Network]) -> None
 
 @pytest.mark.parametrize("cls", of(Network))
 def test_networks_build_the_same_from_the_same_random_numbers(cls: type[Network]) -> None:
+    bins, frames, arguments = case(cls)
     built = []
     for _ in range(2):
         torch.manual_seed(4)
-        built.append(cls(n_bins=128, n_frames=32, n_classes=5).state_dict())  # type: ignore[call-arg]
+        built.append(cls(bins, frames, 5, **arguments).state_dict())
     assert built[0].keys() == built[1].keys()
     assert all(torch.equal(value, built[1][name]) for name, value in built[0].items())
 

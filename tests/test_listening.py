@@ -34,7 +34,7 @@ from crnn_bench.plugins import options
 from crnn_bench.records import Predictions
 from crnn_bench.song import Song
 from tests.conftest import ARTISTS, RATE, tones
-from tests.test_experiment import TINY, plans, write_yaml
+from tests.test_experiment import plans, write_yaml
 from tests.test_features import write_audio
 
 RATES = ((8000, 1), (16000, 1), (16000, 2), (22050, 2), (44100, 2), (48000, 1))
@@ -124,12 +124,12 @@ def test_a_stream_refuses_what_load_refuses(bad_files: Path, name: str, reason: 
 
 
 def test_a_stream_never_gives_what_is_no_number(bad_files: Path) -> None:
-    heard = []
+    stream = audio.stream(bad_files / "nan.wav", RATE, block_seconds=0.1)
+    heard = np.concatenate([next(stream) for _ in range(10)])  # up to the first NaN
+    assert len(heard) == RATE
+    assert np.isfinite(heard).all()
     with pytest.raises(UnusableAudioError, match="holds 2 NaN"):
-        for block in audio.stream(bad_files / "nan.wav", RATE, block_seconds=0.1):
-            heard.append(block)
-    assert len(joined(iter(heard))) == RATE  # the first NaN's place
-    assert np.isfinite(joined(iter(heard))).all()
+        next(stream)
 
 
 def test_the_absence_of_a_file_is_told_as_by_load(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_log_mel_frames_of_a_stream_are_those_of_the_song(
 
 
 @pytest.mark.parametrize("cls", FRAMEWISE)
-def test_up_to_ten_minutes_a_stream_gives_the_songs_frames(cls: type[Feature]) -> None:
+def test_up_to_five_minutes_a_stream_gives_the_songs_frames(cls: type[Feature]) -> None:
     feature, samples = cls(), tones(1, 0, 0, seconds=3.0, rate=int(cls().sample_rate))
     whole = feature.compute(Song(samples, feature.sample_rate)).astype(feature.dtype)
     (streamed,) = feature.stream(cut(samples, [0.1, 0.1, 0.7]), 10)

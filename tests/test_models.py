@@ -117,6 +117,15 @@ def test_any_size_gives_logits_and_a_bottleneck(cls: type, batch: int, longer: i
 
 
 @every_network
+def test_a_new_network_is_ready_to_be_trained(cls: type) -> None:
+    """Lightning leaves each part in the mode that it finds; a batch norm in evaluation mode would learn nothing."""
+    network = build(cls)
+    idle = [name for name, part in network.named_modules() if not part.training]
+    frozen = {id(part) for module in network.frozen for part in module.modules()}
+    assert [name for name in idle if id(network.get_submodule(name)) not in frozen] == []
+
+
+@every_network
 @torch.no_grad()
 def test_one_slice_is_answered_as_in_company(cls: type) -> None:
     network, x = build(cls).eval(), slices(cls, 5)
@@ -314,13 +323,14 @@ def test_the_network_of_the_slides() -> None:
     assert shapes_inside(network, *pooled) == [(2, b, *size) for b, size in zip(channels[1:], sizes, strict=True)]
     assert shapes_inside(network, "recurrence", "dense", "head") == [(2, 2, 64), (2, 64), (2, 20)]
     kinds = [type(layer) for layer in network.modules()]
-    assert [kinds.count(kind) for kind in (nn.Conv2d, nn.MaxPool2d, nn.LSTM, nn.Linear)] == [5, 5, 1, 2]
+    counted = (nn.Conv2d, nn.MaxPool2d, nn.ReLU, nn.LSTM, nn.Linear)
+    assert [kinds.count(kind) for kind in counted] == [5, 5, 5 + 1, 1, 2]
 
 
 @pytest.mark.parametrize(("cls", "least"), [(CRNN, 16), (CRNNLarger, 8), (CRNN1D, 36), (CRNNLSTM, 32)])
 def test_the_least_lengths_of_the_defaults(cls: type[Network], least: int) -> None:
     with pytest.raises(BenchError, match=f"^{cls.__name__}: a slice of 7 frames is too short; give at least {least}$"):
-        cls(128, 7, 20)  # type: ignore[call-arg]
+        cls(128, 7, 20)
 
 
 @pytest.mark.parametrize("cls", [CRNN1D, RNN])

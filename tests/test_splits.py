@@ -1,7 +1,8 @@
 """Split strategies on catalogues of any shape; leaks that must be found; splits frozen in files."""
 
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import Random
 
@@ -852,3 +853,50 @@ def test_artists_that_nobody_names_cannot_be_kept_apart(strategy: SplitStrategy)
     made = catalogue_of(genre_rows([[3] * 12] * 3).assign(artist=""))
     with pytest.raises(BenchError, match="needs artists, but this dataset names none"):
         splitting.split(made, strategy, 0)
+
+
+# The disk's order, as the paper's code sees it
+
+
+def listed(root: Path, order: Mapping[Path, list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets the disk list folders in a certain order."""
+    real = os.listdir
+    monkeypatch.setattr(splitting.os, "listdir", lambda folder: order.get(Path(folder)) or real(folder))
+
+
+@pytest.mark.parametrize("strategy", [SongSplit(), AlbumSplit()])
+def test_the_disks_order_decides_a_split_only_with_the_quirk(
+    strategy: SplitStrategy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracks = [
+        {
+            "track_id": f"{a}/{b}/{c}.wav",
+            "path": str(tmp_path / a / b / f"{c}.wav"),
+            "label": a,
+            "artist": a,
+            "album": b,
+        }
+        for a in "AB"
+        for b in "klmnop"
+        for c in "xyz"
+    ]
+    for row in tracks:
+        path = Path(row["path"])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    table = pd.DataFrame(tracks).assign(seconds=9.0)
+    music = Catalogue(table, pd.DataFrame(columns=["track_id", "reason", "seconds"]))
+    upwards = {tmp_path / a: list("klmnop") for a in "AB"} | {tmp_path: ["A", "B"]}
+    downwards = {tmp_path / a: list("ponmlk") for a in "AB"} | {tmp_path: ["B", "A"]}
+    found = []
+    for order in (upwards, downwards):
+        listed(tmp_path, order, monkeypatch)
+        found.append(splitting.split(music, strategy, 0, listing_order=True))
+        assert splitting.split(music, strategy, 0) == splitting.split(music, strategy, 0, listing_order=False)
+    assert found[0] != found[1]
+    parts = found[1].table.merge(table, on="track_id")
+    assert set(parts["part"]) == {"train", "validation", "test"}
+    if strategy.group == "album":
+        assert parts.groupby(["artist", "album"])["part"].nunique().eq(1).all()
+        clean = splitting.split(music, strategy, 0)
+        assert found[0] == clean, "the disk's order is the alphabet's here"

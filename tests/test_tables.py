@@ -361,5 +361,6 @@ def test_no_number_is_cut_in_a_narrow_terminal(
     told = capsys.readouterr().out
     assert told.count("1.000 (1.000)") == 4 * len(clips)
     assert "…" not in told
+    assert len({len(line) for line in told.splitlines()}) == 1, "every line ends in its border"
     assert told.count("1,158,000") == 2
     assert "ShuffleAndRemix" in told

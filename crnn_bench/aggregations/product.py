@@ -21,5 +21,6 @@ class Product(Aggregation):
     def song_probabilities(self, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
         logs = np.log(np.maximum(probabilities, LEAST, dtype=np.float64)).sum(axis=0).round(DIGITS)
         likelihood = np.exp(logs - logs.max())
+        likelihood[likelihood < 2 * LEAST] = 0  # so improbable beside the best that only the floor made it a number
         normalised: NDArray[np.float64] = likelihood / likelihood.sum()
         return normalised

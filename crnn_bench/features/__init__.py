@@ -10,7 +10,7 @@ from crnn_bench import audio
 from crnn_bench.plugins import Choice, digest
 from crnn_bench.song import Song
 
-LONGEST_PIECE_SECONDS = 600.0  # of a long song that a feature hears at once
+LONGEST_PIECE_SECONDS = 300.0  # of a long song that a feature hears at once; a CQT of ten minutes takes 0.6 GB
 
 
 class Feature(ABC):
@@ -46,7 +46,7 @@ class Feature(ABC):
     def stream(self, blocks: Iterable[NDArray[np.float32]], slice_frames: int) -> Iterator[NDArray[np.floating]]:
         """Turns a song of any length into the frames of its whole slices, piece by piece, in bounded memory.
 
-        A song of up to ten minutes gives the frames of `compute`. Each ten minutes of a longer one are heard as a song
+        A song of up to five minutes gives the frames of `compute`. Each five minutes of a longer one are heard as a song
         of their own: what is measured against the whole song (its loudest frame, its tuning) is the piece's own, and
         the frames at its ends hear silence beyond them. A feature that can do without this says so in its `stream`.
 

@@ -11,7 +11,9 @@ from crnn_bench.features import Feature
 from crnn_bench.plugins import refuse_below
 from crnn_bench.song import Song
 
-WINDOW_SAMPLES, N_FFT = 400, 512  # 25 ms, and the next power of 2
+WINDOW_SAMPLES, HOP_SAMPLES = 400, 160  # 25 ms and 10 ms
+BEYOND_SAMPLES = WINDOW_SAMPLES - HOP_SAMPLES  # that a window reaches into the next frames
+N_FFT = 512
 LOWEST_HERTZ = 20.0
 PREEMPHASIS = 0.97
 FLOOR = 1.192092955078125e-07  # least power, of float32's precision
@@ -19,14 +21,14 @@ BLOCK_FRAMES = 256
 
 
 class Fbank(Feature):
-    """Natural logarithm of `n_mels` mel powers at 16 kHz: 25 ms Hann windows, 10 ms hops, nothing padded.
+    """Natural logarithm of `n_mels` mel powers at 16 kHz: 25 ms Hann windows, 10 ms hops.
 
     Each window is brought to zero mean and pre-emphasised. Equals transformers' `ASTFeatureExtractor` without its
     normalisation and padding to 1e-3; float16 adds at most 0.004 (values lie between -16 and 16).
     """
 
     sample_rate = 16000
-    hop_samples = 160
+    hop_samples = HOP_SAMPLES
 
     def __init__(self, n_mels: int = 128) -> None:
         self.n_mels = n_mels
@@ -48,8 +50,12 @@ class Fbank(Feature):
         return csr_array(np.maximum(triangles, 0))
 
     def compute(self, song: Song) -> NDArray[np.float32]:
-        """(1 + (n - 400) // 160, n_mels); a sound shorter than one window is filled up with silence."""
-        return self._logarithms(np.pad(song.samples, (0, max(0, WINDOW_SAMPLES - len(song.samples)))))
+        """(n // 160, n_mels), at least one; the last two windows hear silence beyond the end.
+
+        The extractor leaves these two out, so that a clip of 3 s would have 298 frames, too few for a slice of 3 s.
+        """
+        missing = max(BEYOND_SAMPLES, WINDOW_SAMPLES - len(song.samples))
+        return self._logarithms(np.pad(song.samples, (0, missing)))
 
     def stream(self, blocks: Iterable[NDArray[np.float32]], slice_frames: int) -> Iterator[NDArray[np.floating]]:
         """The very frames of `compute`, as stored: no window hears more than itself."""
@@ -60,9 +66,9 @@ class Fbank(Feature):
             while len(waiting) >= _samples_of(most):
                 yield self._logarithms(waiting[: _samples_of(most)]).astype(self.dtype)
                 waiting = waiting[most * self.hop_samples :]
-        n_frames = (len(waiting) - _samples_of(1)) // self.hop_samples + 1
-        whole = max(0, n_frames) // slice_frames * slice_frames
+        whole = len(waiting) // self.hop_samples // slice_frames * slice_frames
         if whole:
+            waiting = np.pad(waiting, (0, BEYOND_SAMPLES))
             yield self._logarithms(waiting[: _samples_of(whole)]).astype(self.dtype)
 
     def _logarithms(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -83,7 +89,7 @@ class Fbank(Feature):
 
 
 def _samples_of(n_frames: int) -> int:
-    return (n_frames - 1) * Fbank.hop_samples + WINDOW_SAMPLES
+    return n_frames * HOP_SAMPLES + BEYOND_SAMPLES
 
 
 def _mel(hertz: Any) -> Any:

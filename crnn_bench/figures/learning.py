@@ -34,7 +34,7 @@ def draw(curves: pd.DataFrame) -> Figure:
             low, high = whole["mean"] - whole["std"], (whole["mean"] + whole["std"]).clip(upper=1)
             axes.fill_between(whole["epoch"], low, high, color=colour, alpha=0.15, linewidth=0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set(xlabel="epoch", ylabel="validation accuracy per slice (mean and deviation over runs)")
+    axes.set(xlabel="epoch", ylabel="validation accuracy per slice")
     axes.grid(axis="y", color="#dddddd", linewidth=0.6)
     figure.legend(loc="outside right upper", frameon=False, fontsize=8)
     return figure

@@ -71,7 +71,7 @@ def shape_after(
     fits = _shape(layers, n_bins, n_frames)
     if fits:
         return fits
-    longest = n_frames
+    longest = max(1, n_frames)
     while longest < MOST_FRAMES_TRIED and not _shape(layers, n_bins, longest):
         longest *= 2
     if not _shape(layers, n_bins, longest):

@@ -18,7 +18,7 @@ class NaiveCNN(Network):
         batch_norm: after each conv layer, the report's second network.
 
     The report prints neither channels nor pool sizes: 32 and 64, and 4 (so that the bottleneck stays small), are ours;
-    so is the batch norm over frequency in front, without which decibels leave most of the ReLUs dead.
+    so is the batch norm over frequency in front, without which the plain one learns nothing from decibels.
     """
 
     def __init__(self, n_bins: int, n_frames: int, n_classes: int, batch_norm: bool = False) -> None:

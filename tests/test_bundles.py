@@ -1,0 +1,337 @@
+"""Networks as files: what is in them, how they are opened, and which one is meant."""
+
+import contextlib
+import importlib
+import io
+import json
+import shutil
+import sys
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pytest
+import torch
+
+from crnn_bench import bundles, cli, results
+from crnn_bench.errors import BenchError
+from crnn_bench.features.log_mel import LogMel
+from crnn_bench.models.crnn import CRNN
+from crnn_bench.plugins import Choice
+from crnn_bench.poolings.average import Average
+from tests.conftest import ARTISTS
+from tests.test_experiment import plans, write_yaml
+
+ARGUMENTS: dict[str, Any] = {"conv_channels": (3, 5), "pool_sizes": ((8, 4), (16, 4)), "pooling": Average}
+ABOUT: dict[str, Any] = {
+    "name": "CRNN-AlbumSplit-1s-seed0-01234567",
+    "model": Choice(CRNN, ARGUMENTS).describe(),
+    "features": Choice.of(LogMel(n_mels=128)).describe(),
+    "n_bins": 128,
+    "n_frames": 32,
+    "n_classes": 4,
+    "classes": list(ARTISTS),
+    "clip_seconds": 1.0,
+    "model_seed": 0,
+    "validation_loss": 0.5,
+    "heard": ["a", "b"],
+}
+
+
+def network(seed: int = 0, **arguments: Any) -> CRNN:
+    """A network with weights and running statistics that are not its first ones."""
+    torch.manual_seed(seed)
+    made = CRNN(128, 32, 4, **{**ARGUMENTS, **arguments})
+    made.train()(torch.randn(8, 128, 32))
+    return made.eval()
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    path = bundles.path_of(tmp_path, "one")
+    bundles.save(path, network(), ABOUT)
+    return path
+
+
+# What is in a file
+
+
+def test_a_bundle_gives_back_the_network(saved: Path) -> None:
+    loaded = bundles.load(saved)
+    x = torch.randn(5, 128, 32)
+    with torch.no_grad():
+        assert torch.equal(loaded.network(x), network()(x))
+    assert not loaded.network.training
+    assert isinstance(loaded.network, CRNN)
+    assert loaded.about == ABOUT
+    assert loaded.feature.key == LogMel(n_mels=128).key
+    assert set(loaded.state_dict) == set(network().state_dict())
+
+
+def test_a_bundle_is_plain_weights_and_text(saved: Path) -> None:
+    content = torch.load(saved, weights_only=True)
+    assert set(content) == {"state_dict", "about"}
+    assert json.loads(content["about"]) == ABOUT
+
+
+def test_the_same_network_is_the_same_file_under_any_name(saved: Path, tmp_path: Path) -> None:
+    digests = []
+    for name, made, about in (
+        ("again", network(), ABOUT),
+        ("other weights", network(seed=1), ABOUT),
+        ("other text", network(), {**ABOUT, "heard": ["a"]}),
+    ):
+        bundles.save(tmp_path / f"{name}.pt", made, about)
+        digests.append(bundles.load(tmp_path / f"{name}.pt").digest)
+    assert (tmp_path / "again.pt").read_bytes() == saved.read_bytes()
+    assert bundles.load(saved).digest == digests[0]
+    assert len(set(digests)) == 3
+
+
+def test_a_bundle_is_written_whole_or_not_at_all(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = saved.read_bytes()
+
+    def cut(content: Any, file: Any) -> None:
+        file.write(b"half of it")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(torch, "save", cut)
+    for path in (saved, saved.with_name("two.pt")):
+        with pytest.raises(OSError, match="disk full"):
+            bundles.save(path, network(seed=1), ABOUT)
+    assert saved.read_bytes() == before
+    assert list(saved.parent.iterdir()) == [saved]
+
+
+# What cannot be opened
+
+
+class Trap:
+    """Does something when it is unpickled."""
+
+    def __reduce__(self) -> tuple[Callable[[str], object], tuple[str]]:
+        return Path.touch, (Path("sprung"),)  # type: ignore[return-value]
+
+
+def write_cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def write_flipped(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as file:
+        place = next(info.header_offset for info in file.infolist() if info.filename.endswith("data.pkl"))
+    content[place + 200 : place + 260] = b"\xff" * 60
+    path.write_bytes(content)
+
+
+def write_zip(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("a.txt", "a")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        write_cut,
+        write_flipped,
+        write_zip,
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_text("no network"),
+        lambda path: torch.save({"state_dict": {}, "about": Trap()}, path),
+        lambda path: torch.save({"state_dict": {}, "about": "{"}, path),
+        lambda path: torch.save({"state_dict": {}, "about": 3}, path),
+        lambda path: torch.save({"weights": {}}, path),
+        lambda path: torch.save([1, 2], path),
+        lambda path: torch.save({"state_dict": {}, "about": "{}"}, path, _use_new_zipfile_serialization=False),
+    ],
+    ids=["cut", "flipped", "zip", "empty", "text", "trap", "half a JSON", "number", "other keys", "list", "old format"],
+)
+def test_a_file_that_is_no_whole_bundle_is_refused_in_a_line(
+    saved: Path, damage: Callable[[Path], object], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    damage(saved)
+    with pytest.raises(
+        BenchError, match=r"one\.pt is no whole model bundle \(.+\); run its experiment again"
+    ) as caught:
+        bundles.load(saved)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_an_absent_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match=r"no\.pt: no such file"):
+        bundles.load(tmp_path / "no.pt")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"model": {"class_path": "nowhere.Mine", "init_args": {}}},
+            r"its model cannot be built: cannot import 'nowhere",
+        ),
+        ({"model": {"class_path": "crnn_bench.models.crnn.CRN", "init_args": {}}}, "no class 'CRN'"),
+        ({"model": {"class_path": "crnn_bench.features.log_mel.LogMel", "init_args": {}}}, "is no Network"),
+        ({"model": {"class_path": "CRNN", "init_args": {"recurrent_widht": 3}}}, "did you mean 'recurrent_width'"),
+        ({"model": {"class_path": "CRNN", "init_args": {"recurrent_width": "wide"}}}, "expected int, got 'wide'"),
+        (
+            {"model": Choice(CRNN, {**ARGUMENTS, "recurrent_width": 9}).describe()},
+            "CRNN of today does not fit its weights: ",
+        ),
+        ({"n_classes": 5}, r"size mismatch for head\.1\.weight"),
+        (
+            {"model": Choice(CRNN, {**ARGUMENTS, "pool_sizes": ((8, 4),)}).describe()},
+            "2 conv_channels but 1 pool_sizes",
+        ),
+    ],
+)
+def test_a_class_that_does_not_fit_is_refused_in_a_line(saved: Path, change: dict[str, Any], message: str) -> None:
+    bundle = replace(bundles.load(saved), about={**ABOUT, **change})
+    with pytest.raises(BenchError, match=message) as caught:
+        bundle.network  # noqa: B018
+    assert str(caught.value).startswith(f"{saved}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_weight_is_refused(saved: Path) -> None:
+    whole = bundles.load(saved)
+    weights = {name: tensor for name, tensor in whole.state_dict.items() if name != "head.1.bias"}
+    with pytest.raises(BenchError, match=r"Missing key.*head\.1\.bias"):
+        replace(whole, state_dict=weights).network  # noqa: B018
+
+
+def test_a_network_of_ones_own_is_found_by_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "bundled_by_me.py").write_text(
+        "from crnn_bench.models.crnn import CRNN\n\n\nclass Mine(CRNN):\n"
+        "    def __init__(self, n_bins: int, n_frames: int, n_classes: int, width: int = 7):\n"
+        "        super().__init__(n_bins, n_frames, n_classes, (4, 4), ((8, 4), (16, 4)), recurrent_width=width)\n"
+    )
+    importlib.invalidate_caches()
+    mine = importlib.import_module("bundled_by_me").Mine(128, 32, 4, width=6).eval()
+    bundles.save(tmp_path / "models" / "mine.pt", mine, {**ABOUT, "model": Choice(type(mine), {"width": 6}).describe()})
+    sys.modules.pop("bundled_by_me")
+    assert bundles.find(str(tmp_path), "bundled_by_me.Mine") == tmp_path / "models" / "mine.pt"
+    loaded = bundles.load(tmp_path / "models" / "mine.pt").network
+    x = torch.randn(2, 128, 32)
+    with torch.no_grad():
+        assert torch.equal(loaded(x), mine(x))
+
+
+# Which one is meant
+
+
+@pytest.fixture
+def several(tmp_path: Path) -> Path:
+    for name, seed, loss in (("d", 0, 0.9), ("c", 1, 0.4), ("b", 1, 0.3), ("a", 2, 0.3)):
+        about = {**ABOUT, "model_seed": seed, "validation_loss": loss}
+        bundles.save(bundles.path_of(tmp_path / "out", name), network(), about)
+    return tmp_path / "out"
+
+
+@pytest.mark.parametrize(
+    ("model", "seed", "expected"),
+    [
+        (None, None, "a"),
+        ("CRNN", None, "a"),
+        ("crnn", 0, "d"),
+        ("crnn_bench.models.crnn.CRNN", 1, "b"),
+        ("CRNN", 2, "a"),
+        ("CRNN", 77, "a"),
+    ],
+)
+def test_a_folders_network_is_the_one_of_the_seed_or_the_best(
+    several: Path, model: str | None, seed: int | None, expected: str
+) -> None:
+    assert bundles.find(str(several), model, seed) == several / "models" / f"{expected}.pt"
+
+
+def test_a_file_is_meant_as_it_is(several: Path) -> None:
+    path = several / "models" / "d.pt"
+    assert bundles.find(str(path), "CRNN", 1) == path
+
+
+def test_where_nothing_fits_the_line_says_what_there_is(several: Path, tmp_path: Path) -> None:
+    about = {**ABOUT, "model": {"class_path": "of_my_own.Mine", "init_args": {}}}
+    bundles.save(bundles.path_of(tmp_path / "mine", "mine"), network(), about)
+    with pytest.raises(BenchError, match=r"mine holds no CRNN, but of_my_own\.Mine"):
+        bundles.find(str(tmp_path / "mine"), "CRNN")
+    with pytest.raises(BenchError, match=r"unknown name 'CRN' \(did you mean 'CRNN'\?\)"):
+        bundles.find(str(several), "CRN")
+    (tmp_path / "splits").mkdir()
+    with pytest.raises(BenchError, match="splits holds no trained network"):
+        bundles.find(str(tmp_path / "splits"))
+    with pytest.raises(BenchError, match="nowhere: no such bundle or results folder"):
+        bundles.find(str(tmp_path / "nowhere"))
+
+
+# What an experiment leaves
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory, music: Path) -> Path:
+    """An experiment's YAML, whose results are in `out` beside it."""
+    folder = tmp_path_factory.mktemp("ran")
+    yaml = write_yaml(folder / "bundled.yaml", music)
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()):
+        patch.setenv("CRNN_BENCH_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        assert cli.main(["run", str(yaml), "--out", str(folder / "out")]) == 0
+    return yaml
+
+
+def test_a_networks_cell_leaves_a_bundle(ran: Path) -> None:
+    (path,) = (ran.parent / "out" / "models").iterdir()
+    result = results.load(ran.parent / "out", path.stem)
+    planned = plans(ran)[0]
+    about = bundles.load(path).about
+    assert about["name"] == planned.name == path.stem
+    assert about["identity"] == planned.identity
+    assert about["dataset"] == planned.dataset.name
+    assert about["model"] == planned.cell.model.describe()
+    assert about["features"] == planned.cell.features.describe()
+    assert about["classes"] == list(ARTISTS)
+    assert (about["n_classes"], about["n_bins"], about["n_frames"]) == (4, 128, 32)
+    assert about["clip_seconds"] == 1.0
+    assert about["model_seed"] == 0
+    assert about["parameters"] == json.loads(json.dumps(planned.cell.parameters, default=str))
+    assert about["validation_loss"] == min(epoch["validation_loss"] for epoch in result.record["history"])
+
+
+def test_a_bundle_names_all_that_its_network_heard_and_no_test_song(ran: Path) -> None:
+    planned = plans(ran)[0]
+    heard = bundles.load(bundles.find(str(ran.parent / "out"))).about["heard"]
+    content = planned.catalogue.table.set_index("track_id")["content"]
+    assert heard == sorted(content[[*planned.split.train, *planned.split.validation]])
+    assert not set(heard) & set(content[list(planned.split.test)])
+    assert len(heard) == 24
+
+
+def test_a_bundle_holds_the_weights_that_made_the_predictions(ran: Path) -> None:
+    bundle = bundles.load(bundles.find(str(ran.parent / "out")))
+    stored = results.load(ran.parent / "out", bundle.path.stem).predictions.of("test").probabilities
+    slices = plans(ran)[0].slices("test")
+    x = torch.from_numpy(slices.batch(range(len(slices)))).transpose(1, 2).float()
+    with torch.no_grad():
+        np.testing.assert_allclose(bundle.network(x).softmax(dim=1), stored, rtol=0, atol=1e-5)
+
+
+def test_a_bundle_is_logged_and_fetched_with_the_other_files(ran: Path, tmp_path: Path) -> None:
+    """A folder that was lost is filled again from the store."""
+    here = tmp_path / "out"
+    shutil.copytree(ran.parent / "out", here, ignore=shutil.ignore_patterns("models", "predictions"))
+    (there,) = (ran.parent / "out" / "models").iterdir()
+    uri = f"sqlite:///{ran.parent / 'out' / 'mlflow.db'}"
+    assert cli.main(["run", str(ran), "--out", str(here), "--tracking-uri", uri]) == 0
+    (fetched,) = (here / "models").iterdir()
+    assert fetched.name == there.name
+    assert fetched.read_bytes() == there.read_bytes()
+    run_id = results.load(here, there.stem).record["run_id"]
+    (logged,) = mlflow.MlflowClient(uri).list_artifacts(run_id, "models")
+    assert logged.path == f"models/{there.name}"
