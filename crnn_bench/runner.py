@@ -11,10 +11,11 @@ from crnn_bench import experiment, planning, provenance, report, tables, trackin
 from crnn_bench.cells import Cell, Experiment
 from crnn_bench.errors import BenchError
 from crnn_bench.planning import Plan
-from crnn_bench.plugins import digest, short_name
+from crnn_bench.plugins import digest
 from crnn_bench.preparing import Prepared, listings, prepare, tell_rejected
 from crnn_bench.results import predictions_path
 from crnn_bench.terminal import say, show
+from crnn_bench.wording import in_words
 
 
 def plan(work: Experiment, prepared: Prepared) -> list[Plan]:
@@ -200,14 +201,14 @@ def title(cell: Cell, telling: Sequence[str] = ()) -> str:
         telling: parameters that differ among the cells of one model.
     """
     pooling = cell.parameters.get("model.pooling")
-    words = [cell.model.label + (f" ({short_name(pooling)} pooling)" if pooling else "")]
+    words = [cell.model.label + (f" ({in_words(pooling)} pooling)" if pooling else "")]
     if not cell.trainer and cell.model.build().features is None:
         words[0] += f" on {cell.features.label}"
     fold = cell.split.arguments.get("fold")
     words.append(cell.split.label + ("" if fold is None else f" fold {fold}"))
     words.append("whole songs" if cell.clip_seconds is None else f"{cell.clip_seconds:g} s")
     others = [name for name in telling if name in cell.parameters and name not in ("features", "model.pooling")]
-    words += [f"{name.rpartition('.')[2]} {short_name(str(cell.parameters[name]))}" for name in others]
+    words += [f"{name.rpartition('.')[2]} {in_words(cell.parameters[name])}" for name in others]
     return ", ".join([*words, f"seed {cell.model_seed}"])
 
 

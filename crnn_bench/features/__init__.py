@@ -46,9 +46,9 @@ class Feature(ABC):
     def stream(self, blocks: Iterable[NDArray[np.float32]], slice_frames: int) -> Iterator[NDArray[np.floating]]:
         """Turns a song of any length into the frames of its whole slices, piece by piece, in bounded memory.
 
-        A song of up to five minutes gives the frames of `compute`. Each five minutes of a longer one are heard as a song
-        of their own: what is measured against the whole song (its loudest frame, its tuning) is the piece's own, and
-        the frames at its ends hear silence beyond them. A feature that can do without this says so in its `stream`.
+        A song of up to five minutes gives the frames of `compute`. Each five minutes of a longer one are heard as a
+        song of their own: what is measured against the whole song (its loudest frame, its tuning) is the piece's own,
+        and the frames at its ends hear silence beyond them. A feature that can do without this has its own `stream`.
 
         Args:
             blocks: its samples, at `sample_rate`, in blocks of any length.
