@@ -17,11 +17,12 @@ class Attention(Pooling):
         self.score = nn.Conv2d(channels, 1, 1, bias=False)  # softmax would not notice a bias
 
     def forward(self, x: Tensor) -> Tensor:
-        blocks = self._blocks(x)
-        weights = self._blocks(self.score(x)).float().softmax(dim=-1)
-        return (weights * blocks).sum(dim=-1)
-
-    def _blocks(self, x: Tensor) -> Tensor:
-        """(b, c, f, t) to (b, c, f // size[0], t // size[1], places of a block); what fills no block is left out."""
-        blocks = x.unfold(2, self.size[0], self.size[0]).unfold(3, self.size[1], self.size[1])
-        return blocks.flatten(-2)
+        bins, frames = (length // factor * factor for length, factor in zip(x.shape[2:], self.size, strict=True))
+        x = x[:, :, :bins, :frames]  # what fills no block is left out
+        score = self.score(x).float()
+        greatest = nn.functional.max_pool2d(score, self.size)
+        for axis, factor in zip((2, 3), self.size, strict=True):
+            greatest = greatest.repeat_interleave(factor, dim=axis)
+        weight = (score - greatest).exp()  # at most 1, and 1 somewhere in each block
+        summed = nn.functional.avg_pool2d(weight * x, self.size)
+        return summed / nn.functional.avg_pool2d(weight, self.size)
