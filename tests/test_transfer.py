@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 import torch
 
-from crnn_bench import bundles, cli, config, planning, preparing, results, runner
+from crnn_bench import bundles, cli, config, experiment, planning, preparing, results, runner
 from crnn_bench.errors import BenchError
+from crnn_bench.networks import FittedNetwork
 from tests import test_networks as made
 from tests.conftest import write_music
 from tests.test_experiment import TINY, write_yaml
@@ -38,14 +39,12 @@ def plans(yaml: Path, *overrides: str) -> list[planning.Plan]:
     return runner.plan(work, preparing.prepare(work, preparing.listings(work), 1))
 
 
-def weights(out: Path) -> dict[str, torch.Tensor]:
-    (path,) = out.glob("models/*.pt")
-    return dict(bundles.load(path).state_dict)
-
-
-def record(out: Path) -> dict[str, Any]:
-    (path,) = out.glob("predictions/*.parquet")
-    return results.load(out, path.stem).record
+def train(yaml: Path, cache: Path, earlier: Path | None = None) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Weights and record of an experiment's one cell, which is trained, but neither drawn nor tracked."""
+    (planned,) = plans(yaml)
+    result, model = experiment.run(planned, cache, lambda _: None, earlier=earlier)
+    assert isinstance(model, FittedNetwork)
+    return model.network.state_dict(), result.record
 
 
 @pytest.fixture(scope="module")
@@ -78,22 +77,22 @@ def test_layers_begin_with_the_weights_of_the_same_seed(source: Path, tmp_path: 
 
 def test_only_the_chosen_layers_are_carried_and_frozen_ones_stay_as_they_are(source: Path, tmp_path: Path) -> None:
     chosen = f"init_from: {{run: {source}, layers: [frequency_norm, conv.0], freeze: true}}\n"
-    out = run(write(tmp_path, "target", chosen))
-    theirs, mine = of_seed(source, 0), weights(out)
+    mine, record = train(write(tmp_path, "target", chosen), tmp_path)
+    theirs = of_seed(source, 0)
     held = [name for name in mine if name.startswith(("frequency_norm.", "conv.0."))]
     assert len(held) > 5
     for name in held:  # running means of batch norms, too
         assert torch.equal(mine[name], theirs[name]), name
     assert not torch.equal(mine["conv.1.0.weight"], theirs["conv.1.0.weight"])
-    assert record(out)["n_learned"] < record(out)["n_parameters"]
+    assert record["n_learned"] < record["n_parameters"]
 
 
 def test_carried_layers_learn_on_unless_they_are_frozen(source: Path, tmp_path: Path) -> None:
-    out = run(write(tmp_path, "target", f"init_from: {{run: {source}, layers: [conv]}}\n"))
-    assert not torch.equal(weights(out)["conv.0.0.weight"], of_seed(source, 0)["conv.0.0.weight"])
-    assert record(out)["n_learned"] == record(out)["n_parameters"]
-    assert record(out)["init_from"].startswith("CRNN-AlbumSplit")
-    assert record(out)["n_heard_test_songs"] == 0
+    mine, record = train(write(tmp_path, "target", f"init_from: {{run: {source}, layers: [conv]}}\n"), tmp_path)
+    assert not torch.equal(mine["conv.0.0.weight"], of_seed(source, 0)["conv.0.0.weight"])
+    assert record["n_learned"] == record["n_parameters"]
+    assert record["init_from"].startswith("CRNN-AlbumSplit")
+    assert record["n_heard_test_songs"] == 0
 
 
 def test_a_cell_is_another_one_when_its_first_weights_are_others(source: Path, tmp_path: Path) -> None:
@@ -187,20 +186,21 @@ def test_a_warm_start_takes_the_weights_of_another_split_and_says_what_they_hear
     assert album["n_heard_test_songs"] == tested["content"].isin(heard).sum() > 0
 
 
-def test_without_the_quirk_an_earlier_run_changes_nothing(tmp_path: Path) -> None:
-    both = run(write(tmp_path, "both", "grid: {split: [SongSplit, AlbumSplit]}\n"))
-    alone = run(write(tmp_path, "alone", "split: AlbumSplit\n"))
-    (expected,) = alone.glob("models/*.pt")
-    assert bundles.load(both / "models" / expected.name).digest == bundles.load(expected).digest
+def test_without_the_quirk_an_earlier_run_changes_nothing(source: Path, tmp_path: Path) -> None:
+    same = write(tmp_path, "same", "split: SongSplit\n", seed=7)
+    warm = write(tmp_path, "warm", "split: SongSplit\nquirks: {warm_start: true}\n", seed=7)
+    alone, beside, warmed = train(same, tmp_path), train(same, tmp_path, source), train(warm, tmp_path, source)
+    assert all(torch.equal(tensor, beside[0][name]) for name, tensor in alone[0].items())
+    assert not torch.equal(alone[0]["head.1.weight"], warmed[0]["head.1.weight"])
+    assert warmed[1]["init_from"].startswith("CRNN-AlbumSplit-1s-seed0")
 
 
 def test_unseeded_runs_differ_and_seeded_ones_do_not(tmp_path: Path) -> None:
-    runs = [
-        run(write(tmp_path, f"{quirk}{time}", f"quirks: {{unseeded: {quirk}}}\n"))
-        for quirk in ("true", "false")
-        for time in (1, 2)
-    ]
-    unseeded, again, seeded, same = (weights(out)["conv.0.0.weight"] for out in runs)
+    found = []
+    for quirk in ("true", "false"):
+        yaml = write(tmp_path, quirk, f"quirks: {{unseeded: {quirk}}}\n")
+        found += [train(yaml, tmp_path)[0]["conv.0.0.weight"] for _ in range(2)]
+    unseeded, again, seeded, same = found
     assert not torch.equal(unseeded, again)
     assert torch.equal(seeded, same)
 
