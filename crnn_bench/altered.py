@@ -40,7 +40,7 @@ class Form:
 
 
 class Altered(Feature):
-    """A feature of an altered form of the song; several features of one form share what they rest on.
+    """A feature of an altered form of the song; several features of one form share its samples, and no spectra.
 
     Args:
         feature: any that reads samples.
@@ -67,17 +67,13 @@ class Altered(Feature):
         return self.feature.columns
 
     @property
-    def versions(self) -> list[int]:
-        return [*self.feature.versions, self.form.version]
-
-    @property
     def key(self) -> str:
         return f"{self.feature.key}-{self.form.key}"
 
     def compute(self, song: Song) -> NDArray[np.float32]:
         """(frames, n_bins); there are more or fewer frames where the form is longer or shorter than the song."""
-        altered = song.once(self.form, lambda: Song(self.form.alter(song), song.sample_rate))
-        return self.feature.compute(altered)
+        samples = song.once(self.form, lambda: self.form.alter(song))
+        return self.feature.compute(Song(samples, song.sample_rate))  # whose spectra are forgotten with it
 
 
 def drawn_from(song: Song) -> np.random.Generator:

@@ -97,6 +97,8 @@ def _decoded(path: Path, sample_rate: float, block_seconds: float) -> Iterator[N
             ):  # else soundfile seeks after each read, and MP3 frames miss bits lent by others
                 file.seekable = lambda: False
             yield from _resampled(blocks(file), file.samplerate, sample_rate)
+    except UnicodeEncodeError:
+        raise UnusableAudioError("its name is no UTF-8; rename it") from None
     except (soundfile.LibsndfileError, RuntimeError) as error:
         raise UnusableAudioError(f"cannot be decoded ({_first_line(error)})") from None
     if read < LEAST_SHARE * promised:

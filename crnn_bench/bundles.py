@@ -22,6 +22,9 @@ from crnn_bench.plugins import Choice, class_path, plain, short_name
 from crnn_bench.schema import checked
 from crnn_bench.whole import replacing
 
+HEARS = {"name", "model", "features", "clip_seconds", "n_bins", "n_frames", "n_classes", "classes"}
+TOLD = HEARS | {"heard", "model_seed", "validation_loss"}  # what `about` has to hold: to be carried on, to be found
+
 
 @dataclass(frozen=True)
 class Bundle:
@@ -144,7 +147,10 @@ def load(path: Path) -> Bundle:
         if not zipfile.is_zipfile(path):
             raise ValueError("it is cut, or of another kind")
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        return Bundle(path, dict(content["state_dict"]), json.loads(content["about"]))
+        about = json.loads(content["about"])
+        if absent := sorted(TOLD - set(about)):
+            raise ValueError(f"it does not tell {', '.join(absent)}")
+        return Bundle(path, dict(content["state_dict"]), about)
     except (RuntimeError, ValueError, TypeError, LookupError, EOFError, UnpicklingError) as error:
         reason = (str(error).splitlines() or [""])[0][:200]
         raise BenchError(f"{path} is no whole model bundle ({reason}); run its experiment again with --rerun") from None

@@ -19,7 +19,7 @@ class Trainer:
         max_epochs: at most so many passes over the training slices.
         patience: stop after so many epochs without a lower validation loss.
         batch_size: slices a step.
-        learning_rate: Adam's.
+        learning_rate: Adam's (PyTorch's epsilon, 1e-8; Keras's is 1e-7).
         schedule: `constant`, `cosine`, `plateau`, or a class path of your own: the learning rate over the training.
         warmup_epochs: over which the rate rises from 0 before that.
         precision: `auto` (the fastest of the formats that a short trial on this machine finds), `bf16` or `fp32`.

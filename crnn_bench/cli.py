@@ -196,4 +196,5 @@ def _ui(options: argparse.Namespace) -> None:
 def _be_quiet() -> None:
     """Keeps third parties' remarks out of the output; faults of ours still show."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from font")  # in a name; a box stands for it
     warnings.filterwarnings("ignore", module=r"(mlflow|torch|pytorch_lightning|lightning_fabric)\b")

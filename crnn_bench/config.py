@@ -113,7 +113,7 @@ def _preset(source: Source) -> dict[str, Any]:
     if name is None:
         return {}
     known = {Path(file.name).stem: file for file in resources.files("crnn_bench").joinpath("presets").iterdir()}
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         raise source.error(("preset",), unknown(name, sorted(known)))
     settings: dict[str, Any] = yaml.safe_load(known[name].read_text())
     return settings
@@ -143,6 +143,11 @@ def _cell(source: Source, values: Mapping[str, tuple[Any, Where]]) -> Cell:
     trainer = schema.settings(source, Trainer, *values["trainer"])
     search = schema.search(source, model, *values["search"])
     augment, init_from = schema.augment(source, *values["augment"]), schema.init_from(source, *values["init_from"])
+    quirks = schema.settings(source, Quirks, *values["quirks"])
+    if neural and init_from and quirks.warm_start:
+        raise source.error(
+            values["init_from"][1], "quirks.warm_start chooses the first weights, too; give one of the two"
+        )
     seed = scalar("seed", int)
     split_seed, model_seed = scalar("split_seed", int | None), scalar("model_seed", int | None)
     clip, where = values["clip_seconds"]
@@ -174,7 +179,7 @@ def _cell(source: Source, values: Mapping[str, tuple[Any, Where]]) -> Cell:
         search=None if neural else search,
         augment=augment if neural else (),
         init_from=init_from if neural else None,
-        quirks=schema.settings(source, Quirks, *values["quirks"]),
+        quirks=quirks,
     )
 
 
@@ -188,7 +193,10 @@ def _features(
     except BenchError as error:
         raise source.error(values["dataset"][1], str(error)) from None
     if hasattr(model.cls, "given_by_data"):
-        own = model.cls.own_features(**model.arguments)  # type: ignore[attr-defined]
+        try:
+            own = model.cls.own_features(**model.arguments)  # type: ignore[attr-defined]
+        except BenchError as error:
+            raise source.error(where, str(error)) from None
         if own and ready_made:
             raise source.error(where, f"{model.label} needs audio, but {dataset.label} holds ready-made features")
         chosen = Choice.of(ready_made or own) if ready_made or own else given

@@ -1,5 +1,6 @@
 """Models of the transformers library, by name, from a folder, or untrained; the only place that loads their weights."""
 
+import hashlib
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -66,6 +67,24 @@ def how_it_hears(name: str) -> tuple[int, bool]:
     """
     extractor = _read(name, "AutoFeatureExtractor")
     return int(extractor.sampling_rate), bool(extractor.do_normalize)
+
+
+def version(name: str) -> str:
+    """Tells a trained model from others of the same name: a hash of its folder's files, or its commit on the Hub.
+
+    Raises:
+        BenchError: it cannot be had.
+    """
+    folder = Path(name).expanduser()
+    if not folder.is_dir():
+        _read(name, "AutoConfig")  # now it is in the cache, whose folders are named by the commit
+        return Path(_library().utils.cached_file(name, "config.json", local_files_only=True)).parent.name
+    hashes = []
+    for path in sorted(folder.iterdir()):
+        if path.is_file():
+            with path.open("rb") as file:
+                hashes.append([path.name, hashlib.file_digest(file, "sha256").hexdigest()])
+    return plugins.digest(hashes)
 
 
 def _library() -> ModuleType:

@@ -1,5 +1,6 @@
 """A trained network hears audio files of any length, slice by slice, in bounded memory."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,7 +83,7 @@ def listen(bundle: Bundle, path: Path) -> Timeline:
     if feature.is_table:
         raise BenchError(f"{bundle.path} hears the rows of a table, {type(feature).__name__}, and no audio files")
     fitted = FittedNetwork(bundle.network, PLAIN, {})
-    tracks = pd.DataFrame({"track_id": [path.name], "label": classes[:1]})  # the label is not looked at
+    tracks = pd.DataFrame({"track_id": [""], "label": classes[:1]})  # neither is looked at
     answers = [np.empty((0, len(classes)))]
     for frames in feature.stream(audio.stream(path, feature.sample_rate), length):
         slices = slicing.cut(tracks, [frames], classes, feature.frames_per_second, seconds)
@@ -100,6 +101,8 @@ def listen(bundle: Bundle, path: Path) -> Timeline:
 def answer(model: str, files: Sequence[Path], timeline: Path | None) -> None:
     """Tells whose song each file is, and writes the timelines; a bad file is named, and the others go on.
 
+    A file that is given twice is heard once.
+
     Args:
         model: a bundle, or a results folder, of which the network with the lowest validation loss is taken.
         files: audio files.
@@ -108,38 +111,50 @@ def answer(model: str, files: Sequence[Path], timeline: Path | None) -> None:
     Raises:
         BenchError: there is no such network; or files could not be heard, after all others are done.
     """
-    if timeline and timeline.suffix not in ENDINGS:
-        raise BenchError(f"--timeline {timeline}: its name must end in {' or '.join(ENDINGS)}")
-    if timeline and timeline.suffix == ".png" and len(files) > MOST_DRAWN:
-        raise BenchError(f"--timeline {timeline}: {MOST_DRAWN} songs fit in a figure, got {len(files)}; give a .csv")
+    files = list(dict.fromkeys(files))
+    if timeline:
+        _refuse_unwritable(timeline, len(files))
     bundle = bundles.load(bundles.find(model))
     say(f"{bundle.about['name']}: {bundle.about['n_classes']} classes, slices of {bundle.about['clip_seconds']:g} s")
     heard: dict[str, Timeline] = {}
     failures = []
     for path in files:
+        name = os.fsencode(path).decode(errors="backslashreplace")  # not every file's name is text
         try:
-            heard[str(path)] = listen(bundle, path)
+            heard[name] = listen(bundle, path)
         except UnusableAudioError as error:
-            failures.append(f"{path}: {error}")
+            failures.append(f"{name}: {error}")
             say(failures[-1])
         except OSError as error:
-            failures.append(f"{path}: cannot be opened ({error.strerror or error})")
+            failures.append(f"{name}: cannot be opened ({error.strerror or error})")
             say(failures[-1])
         else:
-            _tell(path, heard[str(path)])
+            _tell(name, heard[name])
     if timeline and heard:
         _write(timeline, heard)
     if failures:
         raise BenchError(f"{len(failures)} of {len(files)} files could not be heard: {failures[0]}")
 
 
-def _tell(path: Path, timeline: Timeline) -> None:
+def _refuse_unwritable(path: Path, n_songs: int) -> None:
+    """Raises `BenchError` for a timeline that could not be written once all songs are heard."""
+    if path.suffix not in ENDINGS:
+        raise BenchError(f"--timeline {path}: its name must end in {' or '.join(ENDINGS)}")
+    if path.suffix == ".png" and n_songs > MOST_DRAWN:
+        raise BenchError(f"--timeline {path}: {MOST_DRAWN} songs fit in a figure, got {n_songs}; give a .csv")
+    above = next(folder for folder in path.absolute().parents if folder.exists())
+    if path.is_dir() or not above.is_dir() or not os.access(above, os.W_OK):
+        raise BenchError(f"--timeline {path}: cannot be written there; name a file in a folder of yours")
+
+
+def _tell(name: str, timeline: Timeline) -> None:
     mean = dict(zip(timeline.classes, timeline.compiled(), strict=True))
-    ranked = sorted(mean, key=lambda name: -mean[name])[:MOST_TOLD]
-    first = ", ".join(f"{name} {mean[name]:.3f}" for name in ranked)
+    ranked = sorted(mean, key=lambda one: -mean[one])[:MOST_TOLD]
+    named = [*ranked, timeline.label] if timeline.label not in ranked else ranked  # the vote may go against the mean
     number = len(timeline.start_seconds)
     slices = "1 slice" if number == 1 else f"{number} slices"
-    say(f"{path}: {timeline.label}, probability {mean[timeline.label]:.3f}, {slices}; {first}")
+    means = ", ".join(f"{one} {mean[one]:.3f}" for one in named)
+    say(f"{name}: {timeline.label} by the vote of {slices}; mean probabilities {means}")
 
 
 def _write(path: Path, heard: Mapping[str, Timeline]) -> None:

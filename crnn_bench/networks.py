@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from crnn_bench import costs, plugins, training
+from crnn_bench import costs, hub, plugins, training
 from crnn_bench.augmenting import Augmenter
 from crnn_bench.cells import Trainer
 from crnn_bench.errors import BenchError
@@ -86,7 +86,7 @@ class Start:
         """Lays the weights into a network.
 
         Raises:
-            BenchError: the network has no such layer, or the weights do not fit it.
+            BenchError: the network has no such layer, the weights do not fit it, or nothing is left to learn.
         """
         known = [name for name, _ in network.named_children()]
         state = network.state_dict()
@@ -96,6 +96,9 @@ class Start:
             except AttributeError:
                 raise BenchError(f"init_from: {unknown(layer, known)}") from None
             wanted = [name for name in state if name.startswith(f"{layer}.")]
+            if self.layers and not wanted:
+                others = dict.fromkeys(name.partition(".")[0] for name in state)
+                raise BenchError(f"init_from: {layer!r} has no weights; choose `layers` among {', '.join(others)}")
             for name in wanted:
                 theirs = tuple(self.weights[name].shape) if name in self.weights else "nothing"
                 if theirs != tuple(state[name].shape):
@@ -104,6 +107,8 @@ class Start:
                 state[name].copy_(self.weights[name])
             if self.freeze:
                 network.freeze([module])
+        if not any(parameter.requires_grad for parameter in network.parameters()):
+            raise BenchError("init_from: all layers are frozen, so nothing would learn; leave out the head")
 
 
 def build(model: Choice, slices: Slices, n_classes: int, seed: int, start: Start | None = None) -> Network:
@@ -113,6 +118,12 @@ def build(model: Choice, slices: Slices, n_classes: int, seed: int, start: Start
     if start:
         start.carry_to(network)
     return network
+
+
+def version(model: Choice) -> str:
+    """Version of the trained weights that a network brings; empty where it draws them."""
+    name = model.cls.own_weights(**model.arguments)  # type: ignore[attr-defined]
+    return hub.version(name) if name else ""
 
 
 def check(model: Choice, slices: Slices, n_classes: int, start: Start | None = None) -> None:

@@ -37,6 +37,7 @@ class Plan:
         store: holds the features of every track.
         augmentations: of the training slices, built.
         start: the weights that `init_from` names.
+        brought: version of the trained weights that the network itself brings, if any.
     """
 
     cell: Cell
@@ -47,16 +48,17 @@ class Plan:
     store: FeatureStore
     augmentations: tuple[Augmentation, ...] = ()
     start: Start | None = None
+    brought: str = ""
 
     @property
     def identity(self) -> str:
-        """Hash of the cell, the audio, the split and what it keeps together, the feature and one's own code.
+        """Hash of the cell, the audio, the split and what it keeps together, the feature, own code and first weights.
 
         A finished cell of this identity is not run again.
         """
         split = [self.split.table.to_numpy().tolist(), self.split.group, self.split.validation_group]
-        start = self.start.digest if self.start else ""
-        return digest([self.cell.describe(), self.catalogue.digest, split, self.feature.key, self.cell.code, start])
+        weights = (self.start.digest if self.start else "") + self.brought
+        return digest([self.cell.describe(), self.catalogue.digest, split, self.feature.key, self.cell.code, weights])
 
     @property
     def name(self) -> str:
@@ -133,7 +135,8 @@ def plan(cell: Cell, tracks: pd.DataFrame, root: Path) -> Plan:
     split = splitting.split(catalogue, cell.split.build(), cell.split_seed, cell.quirks.listing_order)
     augmentations = tuple(choice.build() for choice in cell.augment)
     augmenting.check(augmentations, feature)
-    planned = Plan(cell, dataset, feature, catalogue, split, store, augmentations, transfer.start_of(cell, feature))
+    start, brought = transfer.start_of(cell, feature), networks.version(cell.model) if cell.trainer else ""
+    planned = Plan(cell, dataset, feature, catalogue, split, store, augmentations, start, brought)
     if cell.trainer:
         transfer.refuse_heard(planned.start, planned.tracks("test"))
         networks.check(cell.model, planned.slices("test"), len(catalogue.classes), planned.start)

@@ -40,9 +40,12 @@ def split(catalogue: Catalogue, strategy: SplitStrategy, seed: int, listing_orde
 
 def _as_listed(table: pd.DataFrame) -> pd.DataFrame:
     """The tracks in the disk's order; labels and albums get a number in front, so that sorting keeps that order."""
-    paths = [Path(path) for path in table["path"]]
-    places = {folder: _listed(folder) for path in paths for folder in path.parents}
-    order = [tuple(places[folder].get(below.name, 0) for folder, below in _steps(path)) for path in paths]
+    paths = [Path(path).absolute() for path in table["path"]]
+    top = Path(os.path.commonpath([path.parent for path in paths]))  # those above may not be for us to list
+    places = {folder: _listed(folder) for path in paths for folder in path.parents if folder.is_relative_to(top)}
+    order = [
+        tuple(places[folder].get(below.name, 0) for folder, below in _steps(path) if folder in places) for path in paths
+    ]
     listed = table.iloc[sorted(range(len(table)), key=lambda row: order[row])].copy()
     for column in ("label", "album"):
         numbers, _ = pd.factorize(listed[column])

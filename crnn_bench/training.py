@@ -35,7 +35,7 @@ class Classifier(pl.LightningModule):
         return torch.optim.Adam(learned, lr=self.learning_rate, foreach=True)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        passed = (self.trainer.global_step + 1) / self.trainer.num_training_batches
+        passed = (self.trainer.global_step + 0.5) / self.trainer.num_training_batches
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = self.learning_rate * self.schedule.rate(passed, self.losses)
 

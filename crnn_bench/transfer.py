@@ -23,7 +23,10 @@ def start_of(cell: Cell, feature: Feature) -> Start | None:
     """
     if cell.init_from is None:
         return None
-    bundle = bundles.load(bundles.find(cell.init_from.run, cell.model.label, cell.model_seed))
+    try:
+        bundle = bundles.load(bundles.find(cell.init_from.run, cell.model.label, cell.model_seed))
+    except BenchError as error:
+        raise BenchError(f"init_from: {error}") from None
     theirs, mine = bundle.about["features"], Choice.of(feature).describe()
     if theirs != mine:
         raise BenchError(f"init_from: {bundle.about['name']} hears {theirs}, but this experiment gives {mine}")

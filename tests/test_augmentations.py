@@ -608,6 +608,8 @@ def test_a_form_is_altered_once_for_all_features() -> None:
     for feature in (LogMel(), Stft(), Mfcc()):
         Altered(feature, Form(counted, (0.9,))).compute(song)
     assert heard == [0.9]
+    kept = [np.asarray(known).nbytes for known in song._known.values()]
+    assert sum(kept) < 2 * song.samples.nbytes, "the spectra of all forms of an hour would fill the memory"
 
 
 def test_altered_features_are_stored_and_resumed(tmp_path: Path) -> None:
@@ -672,9 +674,12 @@ def test_features_of_decibels_say_so(cls: Any) -> None:
         (TimeMask, {"width": 1.5}, "width"),
         (FrequencyMask, {"number": 0}, "number"),
         (RandomGain, {"decibels": -1.0}, "decibels"),
+        (RandomGain, {"decibels": float("inf")}, "decibels"),
         (Mixup, {"alpha": 0.0}, "alpha"),
+        (Mixup, {"alpha": float("inf")}, "alpha"),
         (TimeStretch, {"rates": ()}, "rates"),
         (TimeStretch, {"rates": (0.9, 0.0)}, "rates"),
+        (TimeStretch, {"rates": (90.0, 110.0)}, "rates"),
         (TempoChange, {"rates": (float("nan"),)}, "rates"),
         (PitchShift, {"semitones": (float("inf"),)}, "semitones"),
         (Noise, {"probability": 1.1}, "probability"),

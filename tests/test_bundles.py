@@ -1,10 +1,7 @@
 """Networks as files: what is in them, how they are opened, and which one is meant."""
 
-import contextlib
 import importlib
-import io
 import json
-import shutil
 import sys
 import zipfile
 from collections.abc import Callable
@@ -12,19 +9,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import mlflow
-import numpy as np
 import pytest
 import torch
 
-from crnn_bench import bundles, cli, results
+from crnn_bench import bundles
 from crnn_bench.errors import BenchError
 from crnn_bench.features.log_mel import LogMel
 from crnn_bench.models.crnn import CRNN
 from crnn_bench.plugins import Choice
 from crnn_bench.poolings.average import Average
 from tests.conftest import ARTISTS
-from tests.test_experiment import plans, write_yaml
 
 ARGUMENTS: dict[str, Any] = {"conv_channels": (3, 5), "pool_sizes": ((8, 4), (16, 4)), "pooling": Average}
 ABOUT: dict[str, Any] = {
@@ -147,9 +141,25 @@ def write_zip(path: Path) -> None:
         lambda path: torch.save({"state_dict": {}, "about": 3}, path),
         lambda path: torch.save({"weights": {}}, path),
         lambda path: torch.save([1, 2], path),
+        lambda path: torch.save({"state_dict": {}, "about": "{}"}, path),
+        lambda path: torch.save({"state_dict": {}, "about": json.dumps({"name": "one"})}, path),
         lambda path: torch.save({"state_dict": {}, "about": "{}"}, path, _use_new_zipfile_serialization=False),
     ],
-    ids=["cut", "flipped", "zip", "empty", "text", "trap", "half a JSON", "number", "other keys", "list", "old format"],
+    ids=[
+        "cut",
+        "flipped",
+        "zip",
+        "empty",
+        "text",
+        "trap",
+        "half a JSON",
+        "number",
+        "other keys",
+        "list",
+        "nothing told",
+        "half told",
+        "old format",
+    ],
 )
 def test_a_file_that_is_no_whole_bundle_is_refused_in_a_line(
     saved: Path, damage: Callable[[Path], object], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -269,69 +279,3 @@ def test_where_nothing_fits_the_line_says_what_there_is(several: Path, tmp_path:
         bundles.find(str(tmp_path / "splits"))
     with pytest.raises(BenchError, match="nowhere: no such bundle or results folder"):
         bundles.find(str(tmp_path / "nowhere"))
-
-
-# What an experiment leaves
-
-
-@pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory, music: Path) -> Path:
-    """An experiment's YAML, whose results are in `out` beside it."""
-    folder = tmp_path_factory.mktemp("ran")
-    yaml = write_yaml(folder / "bundled.yaml", music)
-    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()):
-        patch.setenv("CRNN_BENCH_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        assert cli.main(["run", str(yaml), "--out", str(folder / "out")]) == 0
-    return yaml
-
-
-def test_a_networks_cell_leaves_a_bundle(ran: Path) -> None:
-    (path,) = (ran.parent / "out" / "models").iterdir()
-    result = results.load(ran.parent / "out", path.stem)
-    planned = plans(ran)[0]
-    about = bundles.load(path).about
-    assert about["name"] == planned.name == path.stem
-    assert about["identity"] == planned.identity
-    assert about["dataset"] == planned.dataset.name
-    assert about["model"] == planned.cell.model.describe()
-    assert about["features"] == planned.cell.features.describe()
-    assert about["classes"] == list(ARTISTS)
-    assert (about["n_classes"], about["n_bins"], about["n_frames"]) == (4, 128, 32)
-    assert about["clip_seconds"] == 1.0
-    assert about["model_seed"] == 0
-    assert about["parameters"] == json.loads(json.dumps(planned.cell.parameters, default=str))
-    assert about["validation_loss"] == min(epoch["validation_loss"] for epoch in result.record["history"])
-
-
-def test_a_bundle_names_all_that_its_network_heard_and_no_test_song(ran: Path) -> None:
-    planned = plans(ran)[0]
-    heard = bundles.load(bundles.find(str(ran.parent / "out"))).about["heard"]
-    content = planned.catalogue.table.set_index("track_id")["content"]
-    assert heard == sorted(content[[*planned.split.train, *planned.split.validation]])
-    assert not set(heard) & set(content[list(planned.split.test)])
-    assert len(heard) == 24
-
-
-def test_a_bundle_holds_the_weights_that_made_the_predictions(ran: Path) -> None:
-    bundle = bundles.load(bundles.find(str(ran.parent / "out")))
-    stored = results.load(ran.parent / "out", bundle.path.stem).predictions.of("test").probabilities
-    slices = plans(ran)[0].slices("test")
-    x = torch.from_numpy(slices.batch(range(len(slices)))).transpose(1, 2).float()
-    with torch.no_grad():
-        np.testing.assert_allclose(bundle.network(x).softmax(dim=1), stored, rtol=0, atol=1e-5)
-
-
-def test_a_bundle_is_logged_and_fetched_with_the_other_files(ran: Path, tmp_path: Path) -> None:
-    """A folder that was lost is filled again from the store."""
-    here = tmp_path / "out"
-    shutil.copytree(ran.parent / "out", here, ignore=shutil.ignore_patterns("models", "predictions"))
-    (there,) = (ran.parent / "out" / "models").iterdir()
-    uri = f"sqlite:///{ran.parent / 'out' / 'mlflow.db'}"
-    assert cli.main(["run", str(ran), "--out", str(here), "--tracking-uri", uri]) == 0
-    (fetched,) = (here / "models").iterdir()
-    assert fetched.name == there.name
-    assert fetched.read_bytes() == there.read_bytes()
-    run_id = results.load(here, there.stem).record["run_id"]
-    (logged,) = mlflow.MlflowClient(uri).list_artifacts(run_id, "models")
-    assert logged.path == f"models/{there.name}"

@@ -22,7 +22,7 @@ COLUMNS = set(
     """dataset split clip_seconds model pooling seed f1_slice f1_song accuracy_slice accuracy_song n_train_slices
     n_test_slices n_test_songs fit_seconds slices_per_second run_id""".split()  # noqa: SIM905
 )
-COMMANDS = ("demo", "prepare", "run", "split", "report", "ui")
+COMMANDS = ("demo", "prepare", "run", "split", "report", "explore", "predict", "ui")
 HEAVY = ("torch", "pytorch_lightning", "pandas", "mlflow", "librosa", "sklearn", "matplotlib", "numpy")
 
 

@@ -10,6 +10,7 @@ from crnn_bench import config
 from crnn_bench.baselines.svc import SVC
 from crnn_bench.cells import Cell, Experiment
 from crnn_bench.errors import BenchError
+from crnn_bench.plugins import digest
 
 HEAD = "name: question\ndataset: {class_path: Folder, init_args: {root: music}}\n"  # lines 1 and 2
 EXPERIMENTS = sorted((Path(__file__).parents[1] / "experiments").glob("*.yaml"))
@@ -267,6 +268,14 @@ def test_a_class_of_ones_own_goes_by_its_full_path(path: Path, monkeypatch: pyte
     assert "did you mean 'gain'" in wrong
 
 
+def test_the_file_of_a_schedule_of_ones_own_is_part_of_the_cell(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "from crnn_bench.schedules.constant import Constant\n\n\nclass Own(Constant):\n    pass\n"
+    (path.parent / "schedule_of_mine.py").write_text(text)
+    monkeypatch.syspath_prepend(path.parent)
+    (cell,) = load(path, "trainer: {schedule: schedule_of_mine.Own}\n").cells
+    assert [digest(text)] in cell.code
+
+
 def test_a_baseline_of_ones_own(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (path.parent / "song_hearer.py").write_text(
         "from __future__ import annotations\nfrom crnn_bench.baselines.mfcc_svm import MfccSVM\n\n\n"
@@ -480,6 +489,9 @@ def test_each_quirk_is_an_axis_of_its_own(path: Path) -> None:
         ("quirks: {warm_start: maybe}\n", 3, ("quirks.warm_start", "expected bool", "'maybe'")),
         ("quirks: [warm_start]\n", 3, ("expected settings such as merge_same_names",)),
         ("preset: papers\n", 3, ("'papers'", "did you mean 'paper'")),
+        ("preset: [paper]\n", 3, ("unknown name ['paper']", "allowed: paper")),
+        ("model: {class_path: AST, init_args: {config: {num_mel_bins: many}}}\n", 3, ("whole number, got 'many'",)),
+        ("model: {class_path: Pretrained, init_args: {sample_rate: 10}}\n", 3, ("sample_rate must be at least 50",)),
         ("seed: zero\n", 3, ("expected int", "'zero'")),
         ("seed: null\n", 3, ("expected int", "null")),
         ("clip_seconds: [3]\n", 3, ("expected float", "[3]")),

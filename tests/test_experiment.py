@@ -18,15 +18,18 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from mlflow.entities import Run
 from scipy.special import softmax
 from sklearn.metrics import accuracy_score, f1_score
 
-from crnn_bench import cli, config, experiment, planning, preparing, results, runner, tracking
+from crnn_bench import audio, bundles, cli, config, experiment, planning, preparing, results, runner, tracking
 from crnn_bench.datasets.folder import Folder
 from crnn_bench.errors import BenchError
 from crnn_bench.plugins import Choice
 from crnn_bench.records import PARTS, Predictions
+from crnn_bench.seeds import derive
+from crnn_bench.song import Song
 from crnn_bench.splits import file_split
 from tests.conftest import ARTISTS
 
@@ -646,7 +649,7 @@ def test_a_finished_cell_is_fetched_whole_into_another_folder(
     other = tmp_path / "other"
     assert cli.main(["run", str(yaml), "--out", str(other), "--tracking-uri", finished.uri]) == 0
     assert capsys.readouterr().out.count("finished before") == 2
-    for folder in ("predictions", "embeddings", "figures", "splits"):
+    for folder in ("predictions", "embeddings", "figures", "models", "splits"):
         files = {path.name: path.read_bytes() for path in (other / folder).iterdir()}
         assert files == {path.name: path.read_bytes() for path in (finished.out / folder).iterdir()}
     assert (other / "results.csv").read_bytes() == (finished.out / "results.csv").read_bytes()
@@ -668,3 +671,79 @@ def test_ctrl_c_in_training_says_how_to_go_on_and_the_next_run_does(
     flag.unlink()
     assert cli.main(["run", str(yaml), "--out", str(out)]) == 0
     assert children(out, "sand") == [("Interrupted", "KILLED"), ("Interrupted", "FINISHED")]
+
+
+# The network's file
+
+
+@pytest.fixture
+def bundle(finished: Finished) -> bundles.Bundle:
+    """What the session's run left of its only network."""
+    (path,) = (finished.out / "models").iterdir()
+    assert bundles.find(str(finished.out)) == path
+    return bundles.load(path)
+
+
+def test_a_networks_cell_leaves_a_bundle(bundle: bundles.Bundle, tiny: Path, finished: Finished) -> None:
+    (planned,) = plans(tiny)
+    about = bundle.about
+    assert about["name"] == planned.name == bundle.path.stem
+    assert about["identity"] == planned.identity
+    assert about["dataset"] == planned.dataset.name
+    assert about["model"] == planned.cell.model.describe()
+    assert about["features"] == planned.cell.features.describe()
+    assert about["classes"] == list(ARTISTS)
+    assert (about["n_classes"], about["n_bins"], about["n_frames"]) == (4, 128, 32)
+    assert about["clip_seconds"] == 1.0
+    assert about["model_seed"] == 0
+    assert about["parameters"] == json.loads(json.dumps(planned.cell.parameters, default=str))
+    history = finished.result("CRNN").record["history"]
+    assert about["validation_loss"] == min(epoch["validation_loss"] for epoch in history)
+    assert finished.artifacts("CRNN", "models") == [f"models/{bundle.path.name}"]
+
+
+def test_a_bundle_names_all_that_its_network_heard_and_no_test_song(bundle: bundles.Bundle, tiny: Path) -> None:
+    (planned,) = plans(tiny)
+    content = planned.catalogue.table.set_index("track_id")["content"]
+    assert bundle.about["heard"] == sorted(content[[*planned.split.train, *planned.split.validation]])
+    assert not set(bundle.about["heard"]) & set(content[list(planned.split.test)])
+    assert len(bundle.about["heard"]) == 24
+
+
+def test_a_bundle_holds_the_weights_that_made_the_predictions(
+    bundle: bundles.Bundle, tiny: Path, alone: Predictions
+) -> None:
+    slices = plans(tiny)[0].slices("test")
+    x = torch.from_numpy(slices.batch(range(len(slices)))).transpose(1, 2).float()
+    with torch.no_grad():
+        answers = bundle.network(x).softmax(dim=1)
+    np.testing.assert_allclose(answers, alone.of("test").probabilities, rtol=0, atol=1e-5)
+
+
+# Augmentation
+
+
+def test_an_experiment_augments_its_training_songs_and_no_others(tiny: Path) -> None:
+    form = {"class_path": "TempoChange", "init_args": {"rates": [0.8], "probability": 1.0}}
+    (planned,) = plans(tiny, f"augment=[{json.dumps(form)}, Mixup]", "model_seed=3")
+    train = planned.slices("train")
+    made = planned.augmenter(train)
+    assert made is not None
+    assert made.seed == derive(3, "augmentation")
+    assert made.training.slices is train
+    assert train.tracks == planned.split.train
+    ((stored,), (tempo, _)) = made.training.forms.values(), made.augmentations
+    assert len(stored) == len(train.tracks)
+    table = planned.catalogue.table.set_index("track_id")
+    for place in (0, len(train.tracks) - 1):
+        song = Song(audio.load(Path(table.loc[train.tracks[place], "path"]), 16000), 16000)
+        altered = Song(tempo.forms[0].alter(song), 16000)
+        assert np.array_equal(stored[place], planned.feature.compute(altered).astype(np.float16))
+
+
+def test_an_experiment_trains_on_augmented_slices(tiny: Path, tmp_path: Path, finished: Finished) -> None:
+    (planned,) = plans(tiny, "augment=[FrequencyMask]")
+    result, _ = experiment.run(planned, tmp_path, lambda _: None)
+    plain = finished.result("CRNN").record["history"]
+    assert [epoch["train_loss"] for epoch in result.record["history"]] != [epoch["train_loss"] for epoch in plain]
+    assert result.record["n_train_slices"] == finished.row("CRNN")["n_train_slices"]

@@ -3,7 +3,9 @@
 import contextlib
 import io
 import math
+import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -181,6 +183,13 @@ def test_up_to_five_minutes_a_stream_gives_the_songs_frames(cls: type[Feature]) 
     assert np.array_equal(streamed, whole[: len(whole) // 10 * 10])
 
 
+@pytest.mark.parametrize("cls", [LogMel, Mfcc])
+def test_a_slices_worth_of_samples_gives_a_slice_and_less_gives_none(cls: type[Feature]) -> None:
+    samples = tones(1, 0, 0, seconds=1.0)[: 9 * 512]
+    assert [len(piece) for piece in cls().stream([samples], 10)] == [10]
+    assert list(cls().stream([samples[:-1]], 10)) == []
+
+
 @pytest.mark.parametrize("cls", [Mfcc, Cqt])
 def test_each_piece_of_a_longer_song_is_a_song_of_its_own(cls: type[Feature], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(features, "LONGEST_PIECE_SECONDS", 2.0)
@@ -312,6 +321,25 @@ def test_a_timeline_names_as_many_classes_as_there_are_colours(n_classes: int, e
         assert tops[-1] == pytest.approx(1, abs=1e-6)
 
 
+def test_areas_are_as_high_as_the_probabilities() -> None:
+    song = random_timeline(5, 3)
+    drawn = figure.draw({"song": (song.start_seconds, song.seconds, song.probabilities)}, song.classes)
+    ranked = np.argsort(-song.probabilities.mean(axis=0))
+    outlines = [np.asarray(area.get_paths()[0].vertices) for area in drawn.axes[0].collections]
+    for number, (index, outline) in enumerate(zip(ranked, outlines, strict=True)):
+        below = song.probabilities[:, ranked[:number]].sum(axis=1)
+        levels = {*np.round(below, 6), *np.round(below + song.probabilities[:, index], 6)}
+        assert set(np.round(outline[:, 1], 6)) <= {0.0, *levels}
+        assert levels <= set(np.round(outline[:, 1], 6))
+
+
+def test_of_many_slices_neighbours_are_averaged() -> None:
+    song = random_timeline(3 * figure.MOST_STEPS, 2)
+    edges, means = figure._steps(song.start_seconds, song.seconds, song.probabilities)
+    assert np.allclose(edges, 9.0 * np.arange(figure.MOST_STEPS + 1))
+    assert np.allclose(means, song.probabilities.reshape(-1, 3, 2).mean(axis=1))
+
+
 # The command
 
 
@@ -327,10 +355,14 @@ def test_files_are_answered_in_lines_and_a_bad_one_is_named(
     for path, timeline in heard.items():
         best = timeline.compiled()
         (line,) = [line for line in printed.out.splitlines() if line.startswith(f"{path}: ")]
-        assert f": {timeline.label}, probability {best[timeline.classes.index(timeline.label)]:.3f}, 3 slices; " in line
+        assert f": {timeline.label} by the vote of 3 slices; mean probabilities " in line
         told = re.findall(r"(\w+) (0\.\d{3})", line.rpartition(";")[2])
-        assert [float(number) for _, number in told] == pytest.approx(sorted(best, reverse=True)[:3], abs=5e-4)
-        assert [name for name, _ in told] == [timeline.classes[index] for index in np.argsort(-best)[:3]]
+        names = [timeline.classes[index] for index in np.argsort(-best)[:3]]
+        names += [timeline.label] if timeline.label not in names else []
+        assert [name for name, _ in told] == names
+        assert [float(number) for _, number in told] == pytest.approx(
+            [best[timeline.classes.index(name)] for name in names], abs=5e-4
+        )
     assert f"{bad[0]}: silent" in printed.out
     assert f"{bad[1]}: cannot be opened (No such file or directory)" in printed.out
     assert printed.err.startswith(f"crnn-bench: 2 of 4 files could not be heard: {bad[0]}: silent")
@@ -354,15 +386,68 @@ def test_a_timeline_is_drawn(trained: Trained, tmp_path: Path, capsys: pytest.Ca
 
 @pytest.mark.parametrize(
     ("timeline", "copies", "message"),
-    [("t.pdf", 1, "must end in .csv or .png"), ("t.png", 51, "50 songs fit in a figure, got 51; give a .csv")],
+    [
+        ("t.pdf", 1, "must end in .csv or .png"),
+        ("t.png", 51, "50 songs fit in a figure, got 51; give a .csv"),
+        ("folder.png", 1, "folder.png: cannot be written there"),
+        ("file/t.csv", 1, "t.csv: cannot be written there"),
+        ("file/new/t.csv", 1, "t.csv: cannot be written there"),
+    ],
 )
 def test_a_timeline_that_cannot_be_is_refused_before_anything_is_heard(
-    trained: Trained, timeline: str, copies: int, message: str, capsys: pytest.CaptureFixture[str]
+    trained: Trained, timeline: str, copies: int, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["predict", trained.folder, *["song.wav"] * copies, "--timeline", timeline]) == 2
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "file").touch()
+    files = [f"song {number}.wav" for number in range(copies)]
+    assert cli.main(["predict", trained.folder, *files, "--timeline", str(tmp_path / timeline)]) == 2
     printed = capsys.readouterr()
     assert message in printed.err
     assert printed.out == ""
+
+
+def test_a_vote_against_the_mean_is_told_with_its_probability(capsys: pytest.CaptureFixture[str]) -> None:
+    """One sure slice outvotes the unsure ones, and its class is told although three are likelier in the mean."""
+    probabilities = np.array([[0.33, 0.33, 0.34, 0.0]] * 9 + [[0.1, 0.1, 0.1, 0.7]])
+    listening._tell("song.wav", Timeline(np.arange(10.0), 1.0, probabilities, ARTISTS))
+    said = "song.wav: Dogwood by the vote of 10 slices; mean probabilities Cedar 0.316, Alder 0.307, Birch 0.307"
+    assert capsys.readouterr().out == f"{said}, Dogwood 0.070\n"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [r"a 'b' \"c\" $\foo$ [red]x.wav", "🎵 楽.wav"],
+)
+def test_any_name_of_a_file_is_told_and_drawn(
+    trained: Trained, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / name
+    shutil.copy(next(iter(trained.paths.values())), path)
+    for ending in ("csv", "png"):
+        assert cli.main(["predict", trained.folder, str(path), "--timeline", str(tmp_path / f"t.{ending}")]) == 0
+        assert f"{path}: " in capsys.readouterr().out
+    assert set(pd.read_csv(tmp_path / "t.csv")["file"]) == {str(path)}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere all names are text")
+def test_a_name_that_is_no_text_is_refused(
+    trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / os.fsdecode(b"caf\xe9.wav")
+    shutil.copy(next(iter(trained.paths.values())), path)
+    assert cli.main(["predict", trained.folder, str(path)]) == 2
+    printed = capsys.readouterr()
+    assert rf"{tmp_path}/caf\xe9.wav: its name is no UTF-8; rename it" in printed.out
+    assert len(printed.err.splitlines()) == 1
+
+
+def test_a_file_named_twice_is_answered_once(
+    trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(next(iter(trained.paths.values())))
+    assert cli.main(["predict", trained.folder, path, path, "--timeline", str(tmp_path / "t.csv")]) == 0
+    assert capsys.readouterr().out.count(f"{path}: ") == 1
+    assert len(pd.read_csv(tmp_path / "t.csv")) == 3
 
 
 PREDICT = """

@@ -241,6 +241,25 @@ def test_a_name_in_the_cache_needs_no_network(saved: Saved, offline: Path) -> No
         Pretrained(SAMPLES, 40, 3, name=name).eval() for name in ("somebody/hubert", str(saved("hubert")))
     )
     assert torch.equal(named.embed(x), of_folder.embed(x))
+    assert hub.version("somebody/hubert") == "0" * 40  # the commit
+
+
+@pytest.mark.parametrize(
+    ("cls", "architecture", "key"),
+    [(ResNet18, "resnet", "pretrained"), (AST, "ast", "pretrained"), (Pretrained, "hubert", "name")],
+)
+def test_other_weights_in_the_same_folder_are_another_version(
+    saved: Saved, tmp_path: Path, cls: type[Network], architecture: str, key: str
+) -> None:
+    folder = copied(saved(architecture), tmp_path / "model")
+    model = Choice(cls, {key: str(folder)})
+    before = networks.version(model)
+    assert before
+    assert networks.version(Choice(cls, {key: str(copied(folder, tmp_path / "moved"))})) == before
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
+    assert networks.version(model) != before
+    assert not networks.version(Choice(cls, {key: None}))
 
 
 # What cannot be loaded
@@ -676,3 +695,10 @@ def test_networks_bring_their_features() -> None:
     assert AST.own_features(config={"num_mel_bins": 32}).n_bins == 32
     assert SpeakerEmbedding.own_features().key == Waveform().key
     assert ResNet18.own_features() is None
+
+
+@pytest.mark.parametrize("cls", [Pretrained, SpeakerEmbedding])
+def test_an_encoder_that_is_neither_trained_nor_described_is_refused(cls: type[Pretrained]) -> None:
+    """A linear probe on random weights is nobody's wish."""
+    with pytest.raises(BenchError, match=rf"{cls.__name__}: give the name or folder of a trained encoder, or the con"):
+        cls(320, 150, 3, name=None)

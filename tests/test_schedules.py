@@ -70,6 +70,11 @@ def test_plateau_is_torchs(losses: list[float], patience: int) -> None:
     assert Plateau(100, 0, patience).rate(50, losses) == rated.param_groups[0]["lr"]
 
 
+def test_a_plateau_begins_to_wait_when_the_warm_up_is_over() -> None:
+    assert Plateau(20, 3, 2).rate(4.5, [1.0, 2.0, 3.0, 2.5]) == 1
+    assert Plateau(20, 3, 2).rate(5.5, [1.0, 2.0, 3.0, 2.5, 2.6]) == 0.5
+
+
 def rates_of_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trainer: Trainer) -> Sequence[float]:
     """The learning rate of each step of a real training."""
     seen = []
@@ -99,8 +104,9 @@ def test_a_training_follows_its_schedule_step_by_step(tmp_path: Path, monkeypatc
     trainer = Trainer(4, 4, batch_size=6, learning_rate=0.1, schedule=Cosine, warmup_epochs=1, precision="fp32")
     rates = rates_of_training(tmp_path, monkeypatch, trainer)
     steps = len(made.TRAIN) // 6
-    expected = [0.1 * Cosine(4, 1, 4).rate(step / steps, []) for step in range(1, 4 * steps + 1)]
+    expected = [0.1 * Cosine(4, 1, 4).rate((step + 0.5) / steps, []) for step in range(4 * steps)]
     assert rates == pytest.approx(expected)
+    assert 0 < min(rates) < max(rates) < 0.1, "no step is wasted"
 
 
 def test_a_plateau_halves_the_rate_in_a_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

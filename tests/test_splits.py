@@ -900,3 +900,23 @@ def test_the_disks_order_decides_a_split_only_with_the_quirk(
         assert parts.groupby(["artist", "album"])["part"].nunique().eq(1).all()
         clean = splitting.split(music, strategy, 0)
         assert found[0] == clean, "the disk's order is the alphabet's here"
+
+
+def test_folders_above_the_music_need_not_be_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def mine(folder: Path) -> list[str]:
+        if not Path(folder).is_relative_to(tmp_path / "music"):
+            raise PermissionError(folder)
+        return real(folder)
+
+    real = os.listdir
+    monkeypatch.setattr(splitting.os, "listdir", mine)
+    tracks = []
+    for name in ("A/k/x", "A/l/y", "A/l2/z", "B/m/x", "B/n/y", "B/n2/z"):
+        path = tmp_path / "music" / f"{name}.wav"
+        path.parent.mkdir(parents=True)
+        path.touch()
+        label, album, _ = name.split("/")
+        tracks.append({"track_id": name, "path": str(path), "label": label, "artist": label, "album": album})
+    table = pd.DataFrame(tracks).assign(seconds=9.0)
+    music = Catalogue(table, pd.DataFrame(columns=["track_id", "reason", "seconds"]))
+    assert splitting.split(music, SongKFold(3, 0), 0, listing_order=True).test

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,13 @@ import pandas as pd
 import pytest
 import torch
 
-from crnn_bench import bundles, cli, config, experiment, planning, preparing, results, runner
+from crnn_bench import bundles, cli, config, experiment, networks, planning, preparing, results, runner, transfer
+from crnn_bench.augmentations.time_mask import TimeMask
+from crnn_bench.augmenting import Augmenter
 from crnn_bench.errors import BenchError
+from crnn_bench.models.crnn import CRNN
 from crnn_bench.networks import FittedNetwork
+from crnn_bench.plugins import Choice
 from tests import test_networks as made
 from tests.conftest import write_music
 from tests.test_experiment import TINY, write_yaml
@@ -120,6 +125,13 @@ def test_weights_that_heard_a_test_song_are_refused_through_any_number_of_runs(s
         ("nowhere", "nowhere: no such bundle or results folder"),
         ("{run: SOURCE, layers: [convv]}", r"'convv' \(did you mean 'conv'\?\); allowed: frequency_norm, conv"),
         ("{run: SOURCE, layers: [conv.9]}", "'conv.9'"),
+        (
+            "{run: SOURCE, layers: [readout]}",
+            "'readout' has no weights; .* among frequency_norm, conv, recurrence, head",
+        ),
+        ("{run: SOURCE, layers: ['']}", "'' has no weights"),
+        ("{run: SOURCE, layers: [frequency_norm, conv, recurrence, head], freeze: true}", "nothing would learn"),
+        ("SOURCE\nquirks: {warm_start: true}", "init_from: quirks.warm_start chooses the first weights, too"),
         ("{run: SOURCE, layer: [conv]}", r"'layer' \(did you mean 'layers'\?\)"),
         ("{layers: [conv]}", "InitFrom needs 'run'"),
         ("[SOURCE]", r"init_from: expected settings such as run"),
@@ -146,21 +158,23 @@ def test_other_features_or_shapes_are_refused(source: Path, tmp_path: Path) -> N
 # A frozen network whose head alone learns
 
 
+class AllButTheHeadFrozen(CRNN):
+    def __init__(self, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **named)
+        self.freeze([module for name, module in self.named_children() if name != "head"])
+
+
 def test_a_head_alone_is_trained_on_embeddings_made_once(tmp_path: Path) -> None:
     """The network hears each slice once, the epochs hear bottlenecks; and the result answers as the whole does."""
     heard = []
 
-    class Counted(made.CRNN):
-        def __init__(self, *args: Any, **named: Any) -> None:
-            super().__init__(*args, **named)
-            self.freeze([module for name, module in self.named_children() if name != "head"])
-
+    class Counted(AllButTheHeadFrozen):
         def embed(self, x: torch.Tensor) -> torch.Tensor:
             heard.append(len(x))
             return super().embed(x)
 
-    model = made.Choice(Counted, made.SMALL)
-    fitted = made.fit(tmp_path, model, made.replace(made.TRAINER, max_epochs=5, patience=5, learning_rate=0.1))
+    model = Choice(Counted, made.SMALL)
+    fitted = made.fit(tmp_path, model, replace(made.TRAINER, max_epochs=5, patience=5, learning_rate=0.1))
     probe = 2  # slices that the counting of costs and the search for the least length hear
     assert len(made.TRAIN) + len(made.VALIDATION) <= sum(heard) <= len(made.TRAIN) + len(made.VALIDATION) + probe
     assert fitted.details["epochs"] == 5
@@ -169,6 +183,26 @@ def test_a_head_alone_is_trained_on_embeddings_made_once(tmp_path: Path) -> None
     probabilities = torch.from_numpy(fitted.predict_proba(made.VALIDATION))
     loss = torch.nn.functional.nll_loss(probabilities.log(), torch.from_numpy(made.VALIDATION.label))
     assert float(loss) == pytest.approx(min(losses), abs=1e-4)
+
+
+def head_alone(tmp_path: Path, augmenter: Augmenter | None = None) -> FittedNetwork:
+    model = Choice(AllButTheHeadFrozen, made.SMALL)
+    trainer = replace(made.TRAINER, max_epochs=4, patience=4, learning_rate=0.1)
+    return networks.fit(model, made.TRAIN, made.VALIDATION, made.N_CLASSES, trainer, 0, tmp_path, augmenter=augmenter)
+
+
+def test_the_short_way_ends_where_the_long_one_does(tmp_path: Path) -> None:
+    """Augmented slices go the long way; without an augmentation, they are what the short way hears."""
+    short, long = head_alone(tmp_path), head_alone(tmp_path, Augmenter(made.TRAIN, {}, (), made.N_CLASSES, 0))
+    for of in ("train_loss", "validation_loss"):
+        assert made.losses(short, of) == pytest.approx(made.losses(long, of), abs=1e-5)
+    assert short.predict_proba(made.VALIDATION) == pytest.approx(long.predict_proba(made.VALIDATION), abs=1e-5)
+
+
+def test_a_head_alone_hears_augmented_slices_too(tmp_path: Path) -> None:
+    masked = head_alone(tmp_path, Augmenter(made.TRAIN, {}, (TimeMask(),), made.N_CLASSES, 0))
+    plain = head_alone(tmp_path)
+    assert made.losses(plain, "train_loss") != pytest.approx(made.losses(masked, "train_loss"), abs=1e-3)
 
 
 # Faults of the paper's code
@@ -184,6 +218,15 @@ def test_a_warm_start_takes_the_weights_of_another_split_and_says_what_they_hear
     heard = set(bundles.load(bundles.path_of(out, song["name"])).about["heard"])
     tested = plans(yaml)[1].tracks("test")
     assert album["n_heard_test_songs"] == tested["content"].isin(heard).sum() > 0
+
+
+def test_a_warm_start_looks_for_its_own_seed_and_shape(source: Path, tmp_path: Path) -> None:
+    yaml = write(tmp_path, "warm", "split: AlbumSplit\nquirks: {warm_start: true}\n")
+    for seed, n_classes, found in ((0, 3, True), (1, 3, True), (2, 3, False), (0, 4, False)):
+        (planned,) = plans(yaml, f"seed={seed}")
+        start = transfer.warm(planned.cell, planned.slices("train"), n_classes, source)
+        assert (start is not None) == found
+        assert not start or f"-seed{seed}-" in start.name
 
 
 def test_without_the_quirk_an_earlier_run_changes_nothing(source: Path, tmp_path: Path) -> None:
@@ -215,3 +258,17 @@ def test_songs_whose_files_are_named_alike_become_one_with_the_quirk(tmp_path: P
     assert set(predictions.table["track_id"]) == {"song 0.wav", "song 1.wav", "song 2.wav"}
     assert len(predictions.table) == 4 * 3 * 2
     assert pd.read_csv(out / "results.csv")["n_test_songs"].tolist() == [12]
+
+
+def test_other_weights_in_the_folder_of_a_pretrained_model_make_another_cell(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    settings = {"embedding_size": 4, "hidden_sizes": [4, 8], "depths": [1, 1], "layer_type": "basic"}
+    model = f"{{class_path: ResNet18, init_args: {{pretrained: {tmp_path}/resnet}}}}"
+    identities = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        transformers.ResNetModel(transformers.ResNetConfig(**settings)).save_pretrained(tmp_path / "resnet")
+        (planned,) = plans(write(tmp_path, "target", ""), f"model={model}")
+        identities.append(planned.identity)
+    same, again, other = identities
+    assert same == again != other

@@ -135,7 +135,7 @@ class Alteration(Augmentation):
     def __init__(self, probability: float, forms: tuple[Form, ...]) -> None:
         self.probability = probability
         self.forms = forms
-        refuse_no_share(self, "probability")
+        refuse_outside(self, "probability", 0, 1)
 
     def move(self, place: Place, training: Training, rng: np.random.Generator) -> Place:
         """Moves into the form that is drawn."""
@@ -144,18 +144,11 @@ class Alteration(Augmentation):
         return training.moved(place, self.forms[rng.integers(len(self.forms))].key)
 
 
-def refuse_no_share(built: object, name: str) -> None:
-    """Raises `BenchError` where an argument is no share of 0 to 1."""
-    value = getattr(built, name)
-    if not 0 <= value <= 1:
-        raise BenchError(f"{type(built).__name__}: {name} must be from 0 to 1, got {value}", argument=name)
-
-
-def refuse_none(built: object, name: str, above: float = -np.inf) -> None:
-    """Raises `BenchError` where an argument is an empty list, or a value of it is infinite or not above a bound."""
-    values = getattr(built, name)
-    if not values or not all(above < value < np.inf for value in values):
-        bound = "" if above == -np.inf else f" above {above:g}"
-        raise BenchError(
-            f"{type(built).__name__}: {name} must be one or more numbers{bound}, got {values}", argument=name
-        )
+def refuse_outside(built: object, name: str, least: float, most: float) -> None:
+    """Raises `BenchError` where an argument, or a value of its list, is out of bounds, or the list is empty."""
+    given = getattr(built, name)
+    listed = isinstance(given, tuple)
+    values = given if listed else (given,)
+    if not values or not all(least <= value <= most for value in values):  # nor NaN
+        wanted = ("one or more numbers " if listed else "") + f"from {least:g} to {most:g}"
+        raise BenchError(f"{type(built).__name__}: {name} must be {wanted}, got {given}", argument=name)

@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from crnn_bench.augmentations import Augmentation, Example, Training
-from crnn_bench.plugins import refuse_unless_above
+from crnn_bench.augmentations import Augmentation, Example, Training, refuse_outside
 
 
 class Mixup(Augmentation):
@@ -21,7 +20,7 @@ class Mixup(Augmentation):
 
     def __init__(self, alpha: float = 0.2) -> None:
         self.alpha = alpha
-        refuse_unless_above(self, alpha=0)
+        refuse_outside(self, "alpha", 0.001, 100)
 
     def change(self, example: Example, training: Training, rng: np.random.Generator) -> Example:
         """Mixes."""

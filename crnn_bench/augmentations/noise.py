@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crnn_bench.altered import Form, drawn_from
-from crnn_bench.augmentations import Alteration, refuse_none
+from crnn_bench.augmentations import Alteration, refuse_outside
 from crnn_bench.song import Song
 
 
@@ -27,5 +27,5 @@ class Noise(Alteration):
 
     def __init__(self, snr_decibels: tuple[float, ...] = (10.0, 20.0), probability: float = 0.5) -> None:
         self.snr_decibels = snr_decibels
-        refuse_none(self, "snr_decibels")
+        refuse_outside(self, "snr_decibels", -60, 60)
         super().__init__(probability, tuple(Form(noisy, (ratio,)) for ratio in snr_decibels))

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from crnn_bench import spectra
 from crnn_bench.altered import Form
-from crnn_bench.augmentations import Alteration, refuse_none
+from crnn_bench.augmentations import Alteration, refuse_outside
 from crnn_bench.song import Song
 
 
@@ -26,5 +26,5 @@ class PercussiveGain(Alteration):
 
     def __init__(self, decibels: tuple[float, ...] = (-6.0, 6.0), probability: float = 0.5) -> None:
         self.decibels = decibels
-        refuse_none(self, "decibels")
+        refuse_outside(self, "decibels", -60, 60)
         super().__init__(probability, tuple(Form(percussive_raised, (gain,)) for gain in decibels))

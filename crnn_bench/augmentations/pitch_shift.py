@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crnn_bench.altered import Form
-from crnn_bench.augmentations import Alteration, refuse_none
+from crnn_bench.augmentations import Alteration, refuse_outside
 from crnn_bench.song import Song
 
 
@@ -26,5 +26,5 @@ class PitchShift(Alteration):
 
     def __init__(self, semitones: tuple[float, ...] = (-1.0, 1.0), probability: float = 0.5) -> None:
         self.semitones = semitones
-        refuse_none(self, "semitones")
+        refuse_outside(self, "semitones", -24, 24)
         super().__init__(probability, tuple(Form(pitch_shifted, (number,)) for number in semitones))

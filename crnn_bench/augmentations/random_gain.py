@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from crnn_bench.augmentations import Augmentation, Example, Training
-from crnn_bench.plugins import refuse_below
+from crnn_bench.augmentations import Augmentation, Example, Training, refuse_outside
 
 
 class RandomGain(Augmentation):
@@ -19,7 +18,7 @@ class RandomGain(Augmentation):
 
     def __init__(self, decibels: float = 6.0) -> None:
         self.decibels = decibels
-        refuse_below(self, decibels=0)
+        refuse_outside(self, "decibels", 0, 60)
 
     def change(self, example: Example, training: Training, rng: np.random.Generator) -> Example:
         """Adds the gain."""

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from crnn_bench import spectra
 from crnn_bench.altered import Form
-from crnn_bench.augmentations import Augmentation, Example, Place, Training, refuse_no_share
+from crnn_bench.augmentations import Augmentation, Example, Place, Training, refuse_outside
 from crnn_bench.song import Song
 
 
@@ -40,7 +40,7 @@ class ShuffleAndRemix(Augmentation):
 
     def __init__(self, probability: float = 0.5) -> None:
         self.probability = probability
-        refuse_no_share(self, "probability")
+        refuse_outside(self, "probability", 0, 1)
 
     def change(self, example: Example, training: Training, rng: np.random.Generator) -> Example:
         """Remixes; where training knows one label alone, nothing happens."""

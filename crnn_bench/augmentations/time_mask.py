@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from crnn_bench.augmentations import Augmentation, Example, Training, refuse_no_share
+from crnn_bench.augmentations import Augmentation, Example, Training, refuse_outside
 from crnn_bench.plugins import refuse_below
 
 
@@ -23,7 +23,7 @@ class TimeMask(Augmentation):
     def __init__(self, width: float = 0.2, number: int = 2) -> None:
         self.width = width
         self.number = number
-        refuse_no_share(self, "width")
+        refuse_outside(self, "width", 0, 1)
         refuse_below(self, number=1)
 
     def change(self, example: Example, training: Training, rng: np.random.Generator) -> Example:

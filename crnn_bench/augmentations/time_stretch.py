@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crnn_bench.altered import Form
-from crnn_bench.augmentations import Alteration, refuse_none
+from crnn_bench.augmentations import Alteration, refuse_outside
 from crnn_bench.song import Song
 
 
@@ -20,11 +20,11 @@ class TimeStretch(Alteration):
     """Another tempo at the same pitch.
 
     Args:
-        rates: above 1 faster and shorter, below 1 slower and longer.
+        rates: from 0.25 to 4; above 1 faster and shorter, below 1 slower and longer.
         probability: that a slice comes from one of them.
     """
 
     def __init__(self, rates: tuple[float, ...] = (0.9, 1.1), probability: float = 0.5) -> None:
         self.rates = rates
-        refuse_none(self, "rates", above=0)
+        refuse_outside(self, "rates", 0.25, 4)
         super().__init__(probability, tuple(Form(time_stretched, (rate,)) for rate in rates))

@@ -29,6 +29,11 @@ class Network(nn.Module, ABC):
         """The features that a network with these arguments needs; `None` where it takes the experiment's."""
         return None
 
+    @classmethod
+    def own_weights(cls, **arguments: Any) -> str | None:
+        """Name or folder of the trained weights that a network with these arguments loads, if any."""
+        return None
+
     @abstractmethod
     def embed(self, x: Tensor) -> Tensor:
         """(batch, n_bins, n_frames) to the bottleneck (batch, width)."""

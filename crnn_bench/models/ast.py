@@ -56,7 +56,14 @@ class AST(Network):
 
     @classmethod
     def own_features(cls, **arguments: Any) -> Fbank:
-        return Fbank((arguments.get("config") or {}).get("num_mel_bins", 128))
+        n_mels = (arguments.get("config") or {}).get("num_mel_bins", 128)
+        if not isinstance(n_mels, int):
+            raise BenchError(f"AST: num_mel_bins must be a whole number, got {n_mels!r}")
+        return Fbank(n_mels)
+
+    @classmethod
+    def own_weights(cls, **arguments: Any) -> str | None:
+        return arguments.get("pretrained")
 
     def embed(self, x: Tensor) -> Tensor:
         x = (x - AUDIOSET_MEAN) / (2 * AUDIOSET_STD)

@@ -20,7 +20,8 @@ class ConvNet4(Network):
         dropout: before the first dense layer; the report lists it without saying where.
 
     Departures: the report prints 17,824 inputs of its first dense layer, which 512 channels cannot give (it is no
-    multiple of 512), so ours follow from the slice; it fed pictures, so decibels get a batch norm over frequency first.
+    multiple of 512), so ours follow from the slice; it prints no activations, ours are ReLU; it fed pictures, so
+    decibels get a batch norm over frequency first.
     """
 
     def __init__(self, n_bins: int, n_frames: int, n_classes: int, dropout: float = 0.5) -> None:

@@ -47,6 +47,9 @@ class Pretrained(Network):
         config: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
+        if name is None and config is None:
+            whose = "give the name or folder of a trained encoder, or the config of a random one"
+            raise BenchError(f"{type(self).__name__}: {whose}", argument="name")
         rate, self.normalizes = hub.how_it_hears(name) if name else (sample_rate, True)
         if rate != sample_rate:
             raise BenchError(f"{name} hears {rate} Hz, sample_rate is {sample_rate}; give sample_rate: {rate}")
@@ -68,6 +71,10 @@ class Pretrained(Network):
     @classmethod
     def own_features(cls, **arguments: Any) -> Waveform:
         return Waveform(arguments.get("sample_rate", 16000))
+
+    @classmethod
+    def own_weights(cls, **arguments: Any) -> str | None:
+        return arguments.get("name")
 
     def embed(self, x: Tensor) -> Tensor:
         samples = x.transpose(1, 2).flatten(1)

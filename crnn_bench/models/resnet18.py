@@ -59,6 +59,10 @@ class ResNet18(Network):
         if freeze == "backbone":
             self.freeze([self.backbone])
 
+    @classmethod
+    def own_weights(cls, **arguments: Any) -> str | None:
+        return arguments.get("pretrained")
+
     def embed(self, x: Tensor) -> Tensor:
         bottleneck: Tensor = self.backbone(self.picture(x)).pooler_output
         return bottleneck.flatten(1)

@@ -22,13 +22,14 @@ class Schedule(ABC):
         """The factor of a training step.
 
         Args:
-            epochs: passed when the step is done; 0.5 in the middle of the first.
+            epochs: passed in the middle of the step; 0.5 in the middle of the first epoch.
             losses: of the validation part after each epoch so far.
         """
         if epochs < self.warmup_epochs:
             return epochs / self.warmup_epochs
-        return self.factor(epochs - self.warmup_epochs, self.max_epochs - self.warmup_epochs, losses)
+        left = self.max_epochs - self.warmup_epochs
+        return self.factor(epochs - self.warmup_epochs, left, losses[self.warmup_epochs :])
 
     @abstractmethod
     def factor(self, epochs: float, of: float, losses: Sequence[float]) -> float:
-        """The same after the warm-up, of which `epochs` and `of` (all of them) know nothing."""
+        """The same after the warm-up, of which `epochs`, `of` (all of them) and `losses` know nothing."""
