@@ -45,6 +45,9 @@ class Augmenter:
         augmentations: in the order of the YAML.
         n_classes: of the experiment.
         seed: of all draws.
+
+    Raises:
+        BenchError: no song's form is as long as a slice, so that an alteration would do nothing.
     """
 
     def __init__(
@@ -56,6 +59,11 @@ class Augmenter:
         seed: int,
     ) -> None:
         self.training = Training(train, stored, n_classes)
+        for key, songs in stored.items():
+            longest, least = max(map(len, songs)), self.training.length
+            if longest < least:
+                what = f"no song altered by {key.rpartition('-')[0]} is as long as a slice of {least} frames"
+                raise BenchError(f"augment: {what} (the longest has {longest}); shorten the slices, or alter less")
         self.augmentations = tuple(augmentations)
         self.seed = seed
 

@@ -58,7 +58,8 @@ class Plan:
         """
         split = [self.split.table.to_numpy().tolist(), self.split.group, self.split.validation_group]
         weights = (self.start.digest if self.start else "") + self.brought
-        return digest([self.cell.describe(), self.catalogue.digest, split, self.feature.key, self.cell.code, weights])
+        heard = [self.feature.key, *(form.key for form in forms(self.augmentations))]
+        return digest([self.cell.describe(), self.catalogue.digest, split, heard, self.cell.code, weights])
 
     @property
     def name(self) -> str:
@@ -140,6 +141,7 @@ def plan(cell: Cell, tracks: pd.DataFrame, root: Path) -> Plan:
     if cell.trainer:
         transfer.refuse_heard(planned.start, planned.tracks("test"))
         networks.check(cell.model, planned.slices("test"), len(catalogue.classes), planned.start)
+        planned.augmenter(planned.slices("train"))
     else:
         classical.check(cell.model)
     if cell.search:

@@ -114,7 +114,7 @@ ANY = training(random_arrays([20, 20, 20], 4, 0), 10)
 @every
 @settings(max_examples=8, deadline=None, derandomize=True)
 @given(
-    frames=st.lists(st.integers(20, 60), min_size=1, max_size=4),
+    frames=st.lists(st.integers(20, 60), min_size=1, max_size=4).map(lambda lengths: [*lengths, 40]),
     length=st.integers(1, 20),
     n_bins=st.integers(1, 9),
     seed=st.integers(0, 99),
@@ -654,6 +654,14 @@ def test_what_replaces_frames_comes_before_what_changes_them() -> None:
     with pytest.raises(BenchError, match="put ShuffleAndRemix before Mixup"):
         check([RandomCrop(), Mixup(), TimeMask(), ShuffleAndRemix()], LogMel())
     check([RandomCrop(), TimeStretch(), ShuffleAndRemix(), Mixup(), TimeMask()], LogMel())
+
+
+def test_alterations_that_leave_no_slice_are_refused() -> None:
+    """A song of 50 frames in the place of 12 at half its length still gives a slice, one of 20 does not."""
+    halved = [TimeStretch((2.0,))]
+    assert augmenter(halved, (50, 20))
+    with pytest.raises(BenchError, match=r"no song altered by \w+ is as long as a slice of 12 frames \(.* has 10\)"):
+        augmenter(halved, (20, 18))
 
 
 FEATURES: list[Any] = sorted(set(plugins.options(Feature).values()), key=lambda cls: cls.__name__)

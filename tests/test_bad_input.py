@@ -507,3 +507,13 @@ def test_ctrl_c_in_extraction_ends_in_one_line_and_the_next_run_goes_on(
     assert set(again).isdisjoint(stored)
     assert len(again) + len(stored) == 24
     assert len(store.index()) == 24
+
+
+def test_a_name_in_another_encoding_is_named_in_one_line(here: Path, capsys: Capture) -> None:
+    music = write_music(here / "music", artists=2, albums=3, songs=1, seconds=2)
+    old = music / ARTISTS[0] / f"{ARTISTS[0]} 0" / "song 0.wav"
+    os.rename(os.fsencode(old), os.fsencode(old.parent) + b"/caf\xe9.wav")
+    assert cli.main(["prepare", write_yaml(here, folder(music))]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert r"caf\udce9.wav' is no name in UTF-8; rename the file or its folder" in said

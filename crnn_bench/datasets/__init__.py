@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from crnn_bench import audio
+from crnn_bench.errors import BenchError
 from crnn_bench.features import Feature
 from crnn_bench.features.rows import Rows
 from crnn_bench.plugins import digest
@@ -96,8 +97,15 @@ class ReadyMade(Dataset):
 
 
 def fingerprint(path: Path) -> str:
-    """A file's size, modification time and place: cheap, and changed by whatever rewrites or replaces the file."""
+    """A file's size, modification time and place: cheap, and changed by whatever rewrites or replaces the file.
+
+    Raises:
+        BenchError: the path is no text, since a disk gave a name in another encoding.
+    """
     if not path.is_file():
         return "missing"
     status = path.stat()
-    return f"{status.st_size}-{status.st_mtime_ns}-{digest(str(path.resolve()), 8)}"
+    try:
+        return f"{status.st_size}-{status.st_mtime_ns}-{digest(str(path.resolve()), 8)}"
+    except UnicodeEncodeError:
+        raise BenchError(f"{str(path)!a} is no name in UTF-8; rename the file or its folder") from None
