@@ -33,7 +33,8 @@ from crnn_bench.recurrences.lstm import Lstm
 from crnn_bench.recurrences.none import NoRecurrence
 
 N_CLASSES = 3
-TINY: dict[str, Any] = {"conv_channels": (4, 6), "pool_sizes": ((3, 2), (4, 2)), "recurrent_width": 8}
+BLOCKS: dict[str, Any] = {"conv_channels": (4, 6), "pool_sizes": ((3, 2), (4, 2))}
+TINY = {**BLOCKS, "recurrent_width": 8}
 # Weights in so narrow layers have to be drawn wider than the library's 0.02, or nothing comes through.
 TRANSFORMER = {"hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 8}
 TRANSFORMER |= {"initializer_range": 0.3}
@@ -48,8 +49,8 @@ SMALL: dict[str, tuple[int, int, dict[str, Any]]] = {
     "CRNN": (33, 13, TINY),
     "CRNN1D": (33, 47, {"conv_channels": (4, 6), "recurrent_width": 8}),
     "CRNNLSTM": (33, 13, {**TINY, "dense_width": 8}),
-    "CRNNLarger": (33, 13, TINY),
-    "CRNNVGG": (33, 13, {**TINY, "convs_per_block": (2, 3)}),
+    "CRNNLarger": (33, 13, BLOCKS),
+    "CRNNVGG": (33, 13, {**BLOCKS, "convs_per_block": (2, 3)}),
     "ConvNet4": (65, 65, {}),
     "NaiveCNN": (33, 33, {}),
     "Pretrained": (320, 13, {"config": ENCODER, "freeze": "nothing"}),

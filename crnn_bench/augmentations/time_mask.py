@@ -1,7 +1,5 @@
 """Masks along time."""
 
-from dataclasses import replace
-
 import numpy as np
 
 from crnn_bench.augmentations import Augmentation, Example, Training, refuse_outside
@@ -20,6 +18,8 @@ class TimeMask(Augmentation):
         number: of masks.
     """
 
+    axis = 0
+
     def __init__(self, width: float = 0.2, number: int = 2) -> None:
         self.width = width
         self.number = number
@@ -27,11 +27,11 @@ class TimeMask(Augmentation):
         refuse_below(self, number=1)
 
     def change(self, example: Example, training: Training, rng: np.random.Generator) -> Example:
-        """Masks frames."""
-        frames = example.frames
-        mean = frames.mean()
+        """Masks what lies along the axis."""
+        lines = np.moveaxis(example.frames, self.axis, 0)  # a view
+        mean = lines.mean()
         for _ in range(self.number):
-            width = int(rng.integers(int(self.width * len(frames)) + 1))
-            start = int(rng.integers(len(frames) - width + 1))
-            frames[start : start + width] = mean
-        return replace(example, frames=frames)
+            width = int(rng.integers(int(self.width * len(lines)) + 1))
+            start = int(rng.integers(len(lines) - width + 1))
+            lines[start : start + width] = mean
+        return example

@@ -3,10 +3,6 @@
 from crnn_bench.models.crnn import CRNN
 from crnn_bench.poolings import Pooling
 from crnn_bench.poolings.max import Max
-from crnn_bench.readouts import Readout
-from crnn_bench.readouts.last import Last
-from crnn_bench.recurrences import Recurrence
-from crnn_bench.recurrences.gru import Gru
 
 
 class CRNNLarger(CRNN):
@@ -18,8 +14,9 @@ class CRNNLarger(CRNN):
 
     Args:
         conv_channels, pool_sizes, pooling: of the conv blocks, as in `CRNN`.
-        recurrence, recurrent_width, recurrent_layers, bidirectional, readout: what reads their steps, as in `CRNN`.
         conv_dropout, dropout: after each pooling, and before the dense layer.
+
+    `CRNN` with these arguments is the same, and lets its recurrence and readout be swapped besides.
     """
 
     def __init__(
@@ -30,11 +27,6 @@ class CRNNLarger(CRNN):
         conv_channels: tuple[int, ...] = (64, 128, 256, 512, 512),
         pool_sizes: tuple[tuple[int, int], ...] = ((2, 2), (2, 2), (2, 2), (4, 1), (4, 1)),
         pooling: type[Pooling] = Max,
-        recurrence: type[Recurrence] = Gru,
-        recurrent_width: int = 32,
-        recurrent_layers: int = 2,
-        bidirectional: bool = False,
-        readout: type[Readout] = Last,
         conv_dropout: float = 0.1,
         dropout: float = 0.3,
     ) -> None:
@@ -45,11 +37,6 @@ class CRNNLarger(CRNN):
             conv_channels=conv_channels,
             pool_sizes=pool_sizes,
             pooling=pooling,
-            recurrence=recurrence,
-            recurrent_width=recurrent_width,
-            recurrent_layers=recurrent_layers,
-            bidirectional=bidirectional,
-            readout=readout,
             conv_dropout=conv_dropout,
             dropout=dropout,
         )
