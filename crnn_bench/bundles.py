@@ -18,12 +18,12 @@ from crnn_bench.cells import Cell
 from crnn_bench.errors import BenchError
 from crnn_bench.features import Feature
 from crnn_bench.models import Network
-from crnn_bench.plugins import Choice, class_path, plain, short_name
+from crnn_bench.plugins import Choice, class_path, plain
 from crnn_bench.schema import checked
 from crnn_bench.whole import replacing
 
 HEARS = {"name", "model", "features", "clip_seconds", "n_bins", "n_frames", "n_classes", "classes"}
-TOLD = HEARS | {"heard", "model_seed", "validation_loss"}  # what `about` has to hold: to be carried on, to be found
+TOLD = HEARS | {"heard", "model_seed", "parameters", "validation_loss"}  # `about` holds: to be carried on, to be found
 
 
 @dataclass(frozen=True)
@@ -156,13 +156,15 @@ def load(path: Path) -> Bundle:
         raise BenchError(f"{path} is no whole model bundle ({reason}); run its experiment again with --rerun") from None
 
 
-def find(run: str, model: str | None = None, seed: int | None = None) -> Path:
+def find(run: str, model: str | None = None, seed: int | None = None, alike: Mapping[str, Any] | None = None) -> Path:
     """Names the file of a trained network.
 
     Args:
         run: a bundle, or a results folder.
         model: which class of network is wanted, by a short name or class path; any, where none is given.
-        seed: is preferred where the folder has it; of several networks, the one with the lowest validation loss counts.
+        seed: is preferred where the folder has it.
+        alike: parameters that are preferred next, the first before the second: `{"split": …, "clip_seconds": …}`; of
+            several networks that are left, the one with the lowest validation loss counts.
 
     Raises:
         BenchError: there is none; says what there is.
@@ -171,14 +173,24 @@ def find(run: str, model: str | None = None, seed: int | None = None) -> Path:
     if place.is_file():
         return place
     if not place.is_dir():
-        raise BenchError(f"{run}: no such bundle or results folder")
+        raise BenchError(f"{run}: no such results folder, nor a file of its models/")
     there = {path: load(path).about for path in sorted(place.glob("models/*.pt"))}
     if not there:
         raise BenchError(f"{run} holds no trained network (models/*.pt); run a network's experiment into it")
     wanted = class_path(plugins.find(model, Network)) if model else None
     fitting = {path: about for path, about in there.items() if wanted in (None, about["model"]["class_path"])}
     if not fitting:
-        others = sorted({short_name(about["model"]["class_path"]) for about in there.values()})
-        raise BenchError(f"{run} holds no {model}, but {', '.join(others)}; name one of them, or another folder")
+        others = sorted({_as_written(about["model"]["class_path"]) for about in there.values()})
+        raise BenchError(f"{run} holds no {model}, but {', '.join(others)}; give another folder or model")
     same = {path: about for path, about in fitting.items() if about["model_seed"] == seed} or fitting
-    return min(same, key=lambda path: (same[path]["validation_loss"], path.name))
+
+    def order(path: Path) -> tuple[list[bool], float, str]:
+        unlike = [same[path]["parameters"].get(name) != value for name, value in (alike or {}).items()]
+        return unlike, same[path]["validation_loss"], path.name
+
+    return min(same, key=order)
+
+
+def _as_written(path: str) -> str:
+    """A class path as a YAML names the class: ours by its name, one's own in full."""
+    return path.rpartition(".")[2] if path.startswith(f"{__name__.partition('.')[0]}.") else path

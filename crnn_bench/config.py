@@ -61,6 +61,9 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Experiment:
         if key in CELL_KEYS and all(key in grid for grid in _grids(source)):
             raise BenchError(f"--set {override}: has no effect, since the grid sets {key}; change it there")
     drawn = [_cell(source, values) for grid in _grids(source) for values in _combinations(source, grid)]
+    for key in ("augment", "init_from"):
+        if source.data.get(key) and not any(cell.trainer for cell in drawn):
+            raise source.error((key,), "has no effect, since no cell has a network")
     longest = max(cell.clip_seconds or 0.0 for cell in drawn)
     cells = [_with_least(cell, longest) for cell in drawn]
     expanded = dict.fromkeys(fold for cell in dict.fromkeys(cells) for fold in _folds(cell))

@@ -122,6 +122,8 @@ def _read(name: str, kind: str, **settings: Any) -> Any:
     reader = getattr(_library(), kind)
     faults = _faults()
     folder = Path(name).expanduser()
+    if name.startswith((".", "/", "~")) and not folder.is_dir():
+        raise BenchError(f"no folder {name}; give one made by `save_pretrained`, or a name on the Hugging Face Hub")
     try:
         return reader.from_pretrained(
             str(folder) if folder.is_dir() else name, local_files_only=True, **NEVER_FOREIGN_CODE, **settings

@@ -1,5 +1,6 @@
 """Fit and predict for the network family."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from crnn_bench import costs, hub, plugins, training
 from crnn_bench.augmenting import Augmenter
 from crnn_bench.cells import Trainer
 from crnn_bench.errors import BenchError
-from crnn_bench.models import Network
+from crnn_bench.models import Network, TooShortError
 from crnn_bench.numerics import PLAIN, Numerics, numerics_of
 from crnn_bench.plugins import Choice, unknown
 from crnn_bench.records import Slices
@@ -103,7 +104,8 @@ class Start:
                 theirs = tuple(self.weights[name].shape) if name in self.weights else "nothing"
                 if theirs != tuple(state[name].shape):
                     shape = tuple(state[name].shape)
-                    raise BenchError(f"init_from: {name} is {shape} here, but {theirs} in {self.name}; choose `layers`")
+                    said = f"{name} is {shape} here, but {theirs} in {self.name}"
+                    raise BenchError(f"init_from: {said}; choose other `layers`, or the same arguments")
                 state[name].copy_(self.weights[name])
             if self.freeze:
                 network.freeze([module])
@@ -136,6 +138,9 @@ def check(model: Choice, slices: Slices, n_classes: int, start: Start | None = N
         network = build(model, slices, n_classes, 0, start).eval()
         with torch.no_grad():
             answer = tuple(network(torch.zeros(1, slices.n_bins, int(slices.length[0]))).shape)
+    except TooShortError as error:
+        least = math.ceil(100 * error.least / slices.frames_per_second) / 100
+        raise BenchError(f"{error}, that is clip_seconds: {least:g}") from None
     except plugins.FAULTS as error:
         place = plugins.place(error, model.cls)
         raise BenchError(f"{model.label} does not work{place}: {' '.join(str(error).split())}") from error

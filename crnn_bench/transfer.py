@@ -24,7 +24,8 @@ def start_of(cell: Cell, feature: Feature) -> Start | None:
     if cell.init_from is None:
         return None
     try:
-        bundle = bundles.load(bundles.find(cell.init_from.run, cell.model.label, cell.model_seed))
+        alike = {name: cell.parameters[name] for name in ("split", "clip_seconds")}
+        bundle = bundles.load(bundles.find(cell.init_from.run, cell.model.label, cell.model_seed, alike))
     except BenchError as error:
         raise BenchError(f"init_from: {error}") from None
     theirs, mine = bundle.about["features"], Choice.of(feature).describe()
@@ -62,7 +63,7 @@ def refuse_heard(start: Start | None, test: pd.DataFrame) -> None:
     if start and heard:
         raise BenchError(
             f"init_from: {start.name} was trained on {len(heard)} of this cell's test songs, e.g. {heard[0]}; "
-            "begin with a run on other songs, or with one whose split is the same"
+            "begin with a run on other songs, or with a file of its models/ whose split is the same"
         )
 
 

@@ -311,7 +311,7 @@ def test_a_slice_that_is_too_short_for_the_network(here: Path, store: Path, caps
     ]
     message = refused(words, capsys)
     assert "10 frames is too short" in message
-    assert "at least 16" in message
+    assert "at least 16, that is clip_seconds: 0.52" in message
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from tests.conftest import ARTISTS
 
 ARGUMENTS: dict[str, Any] = {"conv_channels": (3, 5), "pool_sizes": ((8, 4), (16, 4)), "pooling": Average}
 ABOUT: dict[str, Any] = {
+    "parameters": {},
     "name": "CRNN-AlbumSplit-1s-seed0-01234567",
     "model": Choice(CRNN, ARGUMENTS).describe(),
     "features": Choice.of(LogMel(n_mels=128)).describe(),
@@ -262,6 +263,22 @@ def test_a_folders_network_is_the_one_of_the_seed_or_the_best(
     assert bundles.find(str(several), model, seed) == several / "models" / f"{expected}.pt"
 
 
+def test_of_one_seed_the_network_of_the_same_split_and_length_comes_before_the_best(tmp_path: Path) -> None:
+    """A song split's validation loss is the lower one, since its albums are known."""
+    for name, split, seconds, loss in (
+        ("a", "SongSplit", 3.0, 0.1),
+        ("b", "AlbumSplit", 1.0, 0.2),
+        ("c", "AlbumSplit", 3.0, 0.9),
+    ):
+        parameters = {**ABOUT["parameters"], "split": split, "clip_seconds": seconds}
+        about = {**ABOUT, "parameters": parameters, "validation_loss": loss}
+        bundles.save(bundles.path_of(tmp_path, name), network(), about)
+    for split, seconds, expected in (("AlbumSplit", 3.0, "c"), ("AlbumSplit", 10.0, "b"), ("SongKFold", 3.0, "a")):
+        found = bundles.find(str(tmp_path), "CRNN", 0, {"split": split, "clip_seconds": seconds})
+        assert found.stem == expected
+    assert bundles.find(str(tmp_path)).stem == "a"
+
+
 def test_a_file_is_meant_as_it_is(several: Path) -> None:
     path = several / "models" / "d.pt"
     assert bundles.find(str(path), "CRNN", 1) == path
@@ -277,5 +294,5 @@ def test_where_nothing_fits_the_line_says_what_there_is(several: Path, tmp_path:
     (tmp_path / "splits").mkdir()
     with pytest.raises(BenchError, match="splits holds no trained network"):
         bundles.find(str(tmp_path / "splits"))
-    with pytest.raises(BenchError, match="nowhere: no such bundle or results folder"):
+    with pytest.raises(BenchError, match="nowhere: no such results folder, nor a file of its models/"):
         bundles.find(str(tmp_path / "nowhere"))

@@ -483,6 +483,8 @@ def test_each_quirk_is_an_axis_of_its_own(path: Path) -> None:
         ("augment: [{class_path: TimeStretch, init_args: {probability: 2}}]\n", 3, ("from 0 to 1", "got 2")),
         ("grid:\n  augment: [TimeMask]\n", 4, ("expected a list of augmentations",)),
         ("augment: [{class_path: Mixup}, {class_path: CRNN}]\n", 3, ("'CRNN'", "TimeMask")),
+        ("model: KNN\naugment: [TimeMask]\n", 4, ("augment: has no effect, since no cell has a network",)),
+        ("model: KNN\ninit_from: runs/a\n", 4, ("init_from: has no effect, since no cell has a network",)),
         ("init_from: 3\n", 3, ("init_from", "expected settings such as run", "got 3")),
         ("init_from: {run: runs/a, layers: conv}\n", 3, ("init_from.layers", "'conv'")),
         ("quirks: {warm_strat: true}\n", 3, ("quirks.warm_strat", "did you mean 'warm_start'", "listing_order")),

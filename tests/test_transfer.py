@@ -122,7 +122,7 @@ def test_weights_that_heard_a_test_song_are_refused_through_any_number_of_runs(s
 @pytest.mark.parametrize(
     ("spec", "said"),
     [
-        ("nowhere", "nowhere: no such bundle or results folder"),
+        ("nowhere", "nowhere: no such results folder, nor a file of its models/"),
         ("{run: SOURCE, layers: [convv]}", r"'convv' \(did you mean 'conv'\?\); allowed: frequency_norm, conv"),
         ("{run: SOURCE, layers: [conv.9]}", "'conv.9'"),
         (

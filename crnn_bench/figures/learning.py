@@ -31,7 +31,7 @@ def draw(curves: pd.DataFrame) -> Figure:
         axes.plot(whole["epoch"], whole["mean"], color=colour, marker=marker, markersize=4, label=name)
         axes.plot(rest["epoch"], rest["mean"], ":", color=colour)
         if len(groups) <= MOST_BANDS:
-            low, high = whole["mean"] - whole["std"], (whole["mean"] + whole["std"]).clip(upper=1)
+            low, high = ((whole["mean"] + side * whole["std"]).clip(0, 1) for side in (-1, 1))
             axes.fill_between(whole["epoch"], low, high, color=colour, alpha=0.15, linewidth=0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel="epoch", ylabel="validation accuracy per slice")

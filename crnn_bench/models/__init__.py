@@ -13,6 +13,18 @@ from crnn_bench.features import Feature
 MOST_FRAMES_TRIED = 4096  # in the search for the least length that works
 
 
+class TooShortError(BenchError):
+    """A slice that a network's poolings would shrink to nothing.
+
+    Attributes:
+        least: frames of the shortest slice that works.
+    """
+
+    def __init__(self, name: str, n_frames: int, least: int) -> None:
+        super().__init__(f"{name}: a slice of {n_frames} frames is too short; give at least {least}")
+        self.least = least
+
+
 class Network(nn.Module, ABC):
     """A PyTorch network from a batch of slices to logits, with a bottleneck on the way.
 
@@ -71,7 +83,8 @@ def shape_after(
         remedy: what to do about too few bins.
 
     Raises:
-        BenchError: the slice is too short, with the least length that works; or it has too few bins.
+        TooShortError: with the least length that works.
+        BenchError: the slice has too few bins.
     """
     fits = _shape(layers, n_bins, n_frames)
     if fits:
@@ -85,7 +98,7 @@ def shape_after(
     while longest - too_short > 1:
         middle = (longest + too_short) // 2
         too_short, longest = (too_short, middle) if _shape(layers, n_bins, middle) else (middle, longest)
-    raise BenchError(f"{name}: a slice of {n_frames} frames is too short; give at least {longest}")
+    raise TooShortError(name, n_frames, longest)
 
 
 def _shape(layers: Callable[[Tensor], Tensor], n_bins: int, n_frames: int) -> tuple[int, ...]:

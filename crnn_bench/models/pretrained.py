@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from crnn_bench import hub
 from crnn_bench.errors import BenchError
 from crnn_bench.features.waveform import Waveform
-from crnn_bench.models import Network
+from crnn_bench.models import Network, TooShortError
 
 
 class Pretrained(Network):
@@ -60,7 +60,7 @@ class Pretrained(Network):
         self.layer = layer
         least = math.ceil(_samples_before(settings, self.least_states()) / n_bins)
         if n_frames < least:
-            raise BenchError(f"{type(self).__name__}: a slice of {n_frames} frames is too short; give at least {least}")
+            raise TooShortError(type(self).__name__, n_frames, least)
         masked = settings.mask_time_length * max(1, settings.mask_time_min_masks)
         if freeze == "backbone" or 2 * masked > _states_after(settings, n_bins * n_frames):
             _mask_nothing(self.backbone)
