@@ -30,7 +30,7 @@ COLUMNS = {
 }
 RECORDED = (
     "n_train_slices", "n_validation_slices", "n_test_slices", "n_train_songs", "n_validation_songs", "n_test_songs",
-    "n_test_albums", "n_heard_albums", "n_test_artists", "n_heard_artists", "n_rejected",
+    "n_test_albums", "n_heard_albums", "n_test_artists", "n_heard_artists", "n_heard_test_songs", "n_rejected",
     "fit_seconds", "slices_per_second", "predict_slices_per_second",
     "n_parameters", "n_learned", "mflop_per_slice",
     "precision", "epochs", "best_epoch", "searched_f1", "remark", "run_id",

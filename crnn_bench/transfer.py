@@ -69,7 +69,11 @@ def refuse_heard(start: Start | None, test: pd.DataFrame) -> None:
 
 def record(start: Start | None, test: pd.DataFrame) -> dict[str, Any]:
     """What a cell's record says of its first weights."""
-    return {"init_from": start.name, "n_heard_test_songs": len(_heard(start, test))} if start else {}
+    if not start:
+        return {}
+    heard = len(_heard(start, test))
+    remark = {"remark": f"its first weights had heard {heard} of its {len(test)} test songs"} if heard else {}
+    return {"init_from": start.name, "n_heard_test_songs": heard, **remark}
 
 
 def _heard(start: Start | None, test: pd.DataFrame) -> list[str]:

@@ -217,7 +217,12 @@ def test_a_warm_start_takes_the_weights_of_another_split_and_says_what_they_hear
     assert album["init_from"] == song["name"]
     heard = set(bundles.load(bundles.path_of(out, song["name"])).about["heard"])
     tested = plans(yaml)[1].tracks("test")
-    assert album["n_heard_test_songs"] == tested["content"].isin(heard).sum() > 0
+    n_heard = tested["content"].isin(heard).sum()
+    assert album["n_heard_test_songs"] == n_heard > 0
+    assert album["remark"] == f"its first weights had heard {n_heard} of its {len(tested)} test songs"
+    table = pd.read_csv(out / "results.csv").set_index("split")["n_heard_test_songs"]
+    assert table["AlbumSplit"] == n_heard
+    assert pd.isna(table["SongSplit"])
 
 
 def test_a_warm_start_looks_for_its_own_seed_and_shape(source: Path, tmp_path: Path) -> None:
