@@ -678,7 +678,7 @@ def test_ctrl_c_in_training_says_how_to_go_on_and_the_next_run_does(
 
 @pytest.fixture
 def bundle(finished: Finished) -> bundles.Bundle:
-    """What the session's run left of its only network."""
+    """What the shared run left of its only network."""
     (path,) = (finished.out / "models").iterdir()
     assert bundles.find(str(finished.out)) == path
     return bundles.load(path)
