@@ -5,6 +5,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from crnn_bench.aggregations import Aggregation
+from crnn_bench.aggregations.mean_probability import MeanProbability
 from crnn_bench.aggregations.sure_vote import SureVote
 from crnn_bench.metrics import Metric
 from crnn_bench.plugins import options
@@ -37,26 +38,37 @@ def scores(predictions: Predictions, slice_level: bool = True) -> dict[str, floa
         slice_level: false where each song is one prediction, and the slice level would say the same twice.
 
     Returns:
-        `slice/<metric>`, `song/<metric>` by the paper's vote, and `song/<metric>/<aggregation>` for the others.
+        `slice/<metric>`, `song/<metric>` by the paper's vote (by mean probabilities where a metric wants such), and
+        `song/<metric>/<aggregation>` for the others.
     """
-    n_classes = len(predictions.classes)
     result: dict[str, float] = {}
     if slice_level:
-        predicted = predictions.probabilities.argmax(axis=1)
-        result |= {f"slice/{m.name}": m.score(predictions.truth, predicted, n_classes) for m in metrics()}
+        result |= {f"slice/{m.name}": m.score(predictions.truth, predictions.probabilities) for m in metrics()}
     for rule in aggregations():
-        truth, predicted = song_classes(predictions, rule)
+        _, truth, probabilities = compiled(predictions, rule)
+        votes = [metric for metric in metrics() if metric.of_votes]
         suffix = "" if rule.name == SONG_RULE else f"/{rule.name}"
-        result |= {f"song/{m.name}{suffix}": m.score(truth, predicted, n_classes) for m in metrics()}
+        result |= {f"song/{m.name}{suffix}": m.score(truth, probabilities) for m in votes}
+        if isinstance(rule, MeanProbability):
+            others = [metric for metric in metrics() if not metric.of_votes]
+            result |= {f"song/{m.name}": m.score(truth, probabilities) for m in others}
     return result
+
+
+def compiled(
+    predictions: Predictions, rule: Aggregation
+) -> tuple[NDArray[np.str_], NDArray[np.int64], NDArray[np.float64]]:
+    """Songs (songs,), sorted, their true class numbers (songs,) and their probabilities (songs, classes)."""
+    table = songs(predictions, rule)
+    truth = pd.Categorical(table["truth"], categories=list(predictions.classes)).codes.astype(np.int64)
+    columns = [f"p_{label}" for label in predictions.classes]
+    return table["track_id"].to_numpy(dtype=str), truth, table[columns].to_numpy(dtype=np.float64)
 
 
 def song_classes(predictions: Predictions, rule: Aggregation) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """True and predicted class numbers of each song, (songs,) and (songs,)."""
-    table = songs(predictions, rule)
-    categories = list(predictions.classes)
-    truth, predicted = (pd.Categorical(table[column], categories=categories).codes for column in ("truth", "predicted"))
-    return truth.astype(np.int64), predicted.astype(np.int64)
+    _, truth, probabilities = compiled(predictions, rule)
+    return truth, probabilities.argmax(axis=1)
 
 
 def confusion(truth: NDArray[np.int64], predicted: NDArray[np.int64], n_classes: int) -> NDArray[np.int64]:

@@ -69,6 +69,8 @@ def run(
         **{f"n_{part}_songs": len(getattr(planned.split, part)) for part in PARTS},
         **{f"n_{what}_{group}s": n for group in GROUPS for what, n in zip(HEARD, planned.heard(group), strict=True)},
         "n_rejected": len(planned.catalogue.rejected),
+        "kept_together": planned.split.group,
+        "songs": planned.songs,
         "n_folds": cell.split.build().n_folds,
         "fit_seconds": fitted - started,
         "slices_per_second": len(train) / (fitted - started),

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from crnn_bench import tables
+from crnn_bench import grouping
 from crnn_bench.errors import BenchError
 from crnn_bench.results import Result
 
@@ -35,7 +35,7 @@ def epochs_to(cells: Sequence[Result], score: float) -> pd.DataFrame:
         row["epochs_mean"] = np.mean(hits) if hits else np.nan
         row["epochs"] = ", ".join("–" if epoch is None else str(epoch) for epoch in first)
         row["best_validation_accuracy"] = np.mean([max(curve) for curve in curves])
-        rows.append({**row, **{f"f1_{level}": group.scores[level].mean() for level in tables.LEVELS}})
+        rows.append({**row, **{f"f1_{level}": group.scores[level].mean() for level in grouping.LEVELS}})
     if not rows:
         raise BenchError("no cell tells its validation accuracy epoch by epoch; `crnn-bench run --rerun` trains anew")
     return pd.DataFrame(rows)
@@ -54,7 +54,7 @@ def curves(cells: Sequence[Result]) -> pd.DataFrame:
     """
     found = list(_curves(cells))
     rows = []
-    for (_, some), label in zip(found, tables.labels([group for group, _ in found]), strict=True):
+    for (_, some), label in zip(found, grouping.labels([group for group, _ in found]), strict=True):
         for epoch in range(max(map(len, some))):
             values = [curve[epoch] for curve in some if len(curve) > epoch]
             std = np.std(values, ddof=1) if len(values) > 1 else np.nan
@@ -63,10 +63,10 @@ def curves(cells: Sequence[Result]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["group", "epoch", "mean", "std", "whole"])
 
 
-def _curves(cells: Sequence[Result]) -> list[tuple[tables.Group, list[list[float]]]]:
+def _curves(cells: Sequence[Result]) -> list[tuple[grouping.Group, list[list[float]]]]:
     """Each group that has histories, and its runs' validation accuracies by epoch."""
     found = []
-    for group in tables.groups(cells):
+    for group in grouping.groups(cells):
         runs = [[e["validation_accuracy"] for e in cell.record["history"]] for cell in group.cells if _tells(cell)]
         if runs:
             found.append((group, runs))

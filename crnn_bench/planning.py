@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -92,6 +93,14 @@ class Plan:
     def tracks(self, part: str) -> pd.DataFrame:
         """The catalogue's rows of one part."""
         return self.catalogue.table[self.catalogue.table["track_id"].isin(getattr(self.split, part))]
+
+    @property
+    def songs(self) -> dict[str, list[Any]]:
+        """Of each test song: `track_id, album` (its artist's; blank where it is unknown), `title, path, seconds`."""
+        table = self.tracks("test")
+        albums = groups(table, "album").where(table["album"] != "", "")
+        columns = table[["track_id", "title", "path", "seconds"]]
+        return {"album": albums.tolist(), **{name: columns[name].tolist() for name in columns}}
 
     def slices(self, part: str) -> Slices:
         """The slices of one part."""

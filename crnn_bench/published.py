@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from crnn_bench import evaluation, plugins, tables
+from crnn_bench import evaluation, grouping, plugins
 from crnn_bench.plugins import Choice
 from crnn_bench.records import Predictions
 from crnn_bench.results import Result
@@ -39,7 +39,7 @@ def beside(cells: Sequence[Result]) -> pd.DataFrame:
     """
     known = numbers()
     rows = []
-    for group in tables.groups(cells):
+    for group in grouping.groups(cells):
         followed = next(iter(group.runs.values()))[0].record["parameters"]
         words = {"split": group.words["split"], "model": group.words["model"], "clip": group.clip}
         fitting = known[[_fits(row, followed) for row in known[[*PROTOCOL]].to_dict("records")]]
@@ -82,10 +82,10 @@ def _is_plain(followed: Mapping[str, Any]) -> bool:
     return True
 
 
-def _score(group: tables.Group, part: str, name: str) -> float:
+def _score(group: grouping.Group, part: str, name: str) -> float:
     """The mean over seeds."""
     found = []
     for seed in group.runs.values():
         pooled = Predictions.joined([cell.predictions.of(part) for cell in seed])
-        found.append(evaluation.scores(pooled, tables.hears_slices(seed[0]))[name])
+        found.append(evaluation.scores(pooled, grouping.hears_slices(seed[0]))[name])
     return float(np.mean(found))

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from rich.table import Table
 
-from crnn_bench import evaluation, learning, published, results, tables
+from crnn_bench import evaluation, grouping, learning, published, results, tables
 from crnn_bench.aggregations.sure_vote import SureVote
 from crnn_bench.cells import Experiment
 from crnn_bench.errors import BenchError
@@ -98,7 +98,7 @@ def draw_cell(out: Path, cell: Result) -> list[Path]:
     test, n_classes = cell.predictions.of("test"), len(cell.record["classes"])
     songs = evaluation.confusion(*evaluation.song_classes(test, SureVote()), n_classes)
     figures = {"confusion-songs": confusion_matrix.draw(songs, test.classes, "Test songs (vote)")}
-    if tables.hears_slices(cell):
+    if grouping.hears_slices(cell):
         slices = evaluation.confusion(test.truth, test.probabilities.argmax(axis=1), n_classes)
         figures["confusion-slices"] = confusion_matrix.draw(slices, test.classes, "Test slices")
     if cell.embeddings is not None:

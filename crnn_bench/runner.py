@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from crnn_bench import experiment, planning, provenance, report, tables, tracking
+from crnn_bench import experiment, grouping, planning, provenance, report, tables, tracking
 from crnn_bench.cells import Cell, Experiment
 from crnn_bench.errors import BenchError
 from crnn_bench.planning import Plan
@@ -84,7 +84,7 @@ def run(work: Experiment, out: Path, uri: str | None, rerun: bool) -> None:
     prepared = prepare(work, listed)
     plans = plan(work, prepared)
     failures: list[str] = []
-    telling = tables.varied([planned.cell.parameters for planned in plans])
+    telling = grouping.varied([planned.cell.parameters for planned in plans])
     rejected = {row.track_id: row.reason for planned in plans for row in planned.catalogue.rejected.itertuples()}
     others = {path.stem for path in (out / "predictions").glob("*.parquet")} - {planned.name for planned in plans}
     if others:
@@ -167,7 +167,7 @@ def _run_cell(
         }
         experiment.keep(planned, result, model, out, log, documents)
     numbers = tables.scores_of(result)
-    told = ", ".join(f"{level} {numbers[f'{level}/f1']:.3f}" for level in tables.LEVELS if f"{level}/f1" in numbers)
+    told = ", ".join(f"{level} {numbers[f'{level}/f1']:.3f}" for level in grouping.LEVELS if f"{level}/f1" in numbers)
     record = result.record
     kept = f"epoch {record['best_epoch']} of 0 to {record['epochs'] - 1} kept; " if "epochs" in record else ""
     remark = f"; {record['remark']}" if "remark" in record else ""

@@ -3,18 +3,16 @@
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from crnn_bench import evaluation
+from crnn_bench.grouping import LEVELS, argument, groups, hears_slices, labels, varied
 from crnn_bench.plugins import digest
-from crnn_bench.records import Predictions
 from crnn_bench.results import Result
-from crnn_bench.wording import COSTS, in_words, numbers_last
+from crnn_bench.wording import numbers_last
 
 COLUMNS = {
     "f1_slice": "slice/f1",
@@ -35,66 +33,7 @@ RECORDED = (
     "n_parameters", "n_learned", "mflop_per_slice",
     "precision", "epochs", "best_epoch", "searched_f1", "remark", "run_id",
 )  # fmt: skip
-SEEDS = ("split_seed", "model_seed")
-PER_CELL = (*SEEDS, "split.fold", "clip_seconds")  # what a group's cells may differ in
-LEVELS = ("slice", "song")
 LONGEST_NAME = 180  # of a score, since MLflow takes 250 characters in all
-
-
-@dataclass(frozen=True)
-class Group:
-    """Cells that differ in seeds and folds alone, at one clip length.
-
-    Attributes:
-        key: equal for the clip lengths of one row.
-        words: what tells the group apart: `dataset, split, model` and whatever else the grid varies.
-        clip: heading of its column, e.g. `3 s`.
-        runs: by seed, the cells of all folds.
-    """
-
-    key: str
-    words: dict[str, str]
-    clip: str
-    runs: dict[tuple[int, ...], list[Result]]
-
-    @property
-    def folds(self) -> int:
-        """Cells that are pooled for each seed: the most that a seed has."""
-        return max(map(len, self.runs.values()))
-
-    @property
-    def folds_in_words(self) -> str:
-        """`5`, or `4 of 5` where one is not finished or not asked for."""
-        whole = next(iter(self.runs.values()))[0].record["n_folds"]
-        return str(self.folds) if self.folds == whole else f"{self.folds} of {whole}"
-
-    @cached_property
-    def all_scores(self) -> list[dict[str, float]]:
-        """Every score that `evaluation.scores` knows, one a seed; folds are pooled before they are scored.
-
-        Seeds that lack a fold which others have are not comparable, and stay out.
-        """
-        whole = [cells for cells in self.runs.values() if len(cells) == self.folds]
-        pooled = [Predictions.joined([cell.predictions.of("test") for cell in cells]) for cells in whole]
-        return [evaluation.scores(some, hears_slices(cells[0])) for some, cells in zip(pooled, whole, strict=True)]
-
-    @property
-    def scores(self) -> pd.DataFrame:
-        """Weighted F1, one row a seed, columns slice and song."""
-        return pd.DataFrame(
-            [{level: found.get(f"{level}/f1", np.nan) for level in LEVELS} for found in self.all_scores]
-        )
-
-    @property
-    def cells(self) -> list[Result]:
-        """Of all seeds and folds."""
-        return [cell for cells in self.runs.values() for cell in cells]
-
-    @property
-    def costs(self) -> dict[str, float]:
-        """What its network costs, by heading; nothing where its cells do not tell."""
-        told = [{word: cell.record.get(name) for name, word in COSTS.items()} for cell in self.cells]
-        return {word: value for costs in told for word, value in costs.items() if value is not None}
 
 
 def of_cells(cells: Sequence[Result]) -> pd.DataFrame:
@@ -105,7 +44,7 @@ def of_cells(cells: Sequence[Result]) -> pd.DataFrame:
         scores = scores_of(cell)
         row: dict[str, Any] = {"dataset": cell.record["dataset"], "split": parameters["split"]}
         row |= {"fold": parameters.get("split.fold"), "clip_seconds": parameters["clip_seconds"]}
-        row |= {"model": parameters["model"], "pooling": _argument(parameters, "model.pooling")}
+        row |= {"model": parameters["model"], "pooling": argument(parameters, "model.pooling")}
         row |= {"seed": parameters["model_seed"], "split_seed": parameters["split_seed"]}
         row |= {column: scores.get(name) for column, name in COLUMNS.items()}
         row |= {name: cell.record.get(name) for name in RECORDED}
@@ -115,7 +54,7 @@ def of_cells(cells: Sequence[Result]) -> pd.DataFrame:
     table = pd.DataFrame(rows)
     telling = varied([cell.record["parameters"] for cell in cells])
     extra = [name for name in telling if name != "model.pooling"]
-    return table.assign(**{name: [_argument(cell.record["parameters"], name) for cell in cells] for name in extra})
+    return table.assign(**{name: [argument(cell.record["parameters"], name) for cell in cells] for name in extra})
 
 
 def scores_of(cell: Result) -> dict[str, float]:
@@ -123,27 +62,6 @@ def scores_of(cell: Result) -> dict[str, float]:
     found = evaluation.scores(cell.predictions.of("test"), hears_slices(cell))
     checked = evaluation.scores(cell.predictions.of("validation"), hears_slices(cell))
     return found | {f"validation/{name}": value for name, value in checked.items()}
-
-
-def hears_slices(cell: Result) -> bool:
-    """Whether the model answers for slices; one that hears whole songs has no slice level."""
-    return cell.record["parameters"]["clip_seconds"] is not None
-
-
-def groups(cells: Sequence[Result]) -> list[Group]:
-    """Puts cells together that differ in seeds and folds alone."""
-    telling = varied([cell.record["parameters"] for cell in cells])
-    found: dict[tuple[str, str], Group] = {}
-    for cell in cells:
-        parameters = cell.record["parameters"]
-        clip = "songs" if parameters["clip_seconds"] is None else f"{parameters['clip_seconds']:g} s"
-        words = {"dataset": cell.record["dataset"], "split": parameters["split"], "model": parameters["model"]}
-        words |= {_column(name): _argument(parameters, name) for name in telling}
-        fixed = {name: value for name, value in parameters.items() if name not in PER_CELL}
-        key = json.dumps([cell.record["dataset"], fixed], sort_keys=True)
-        group = found.setdefault((key, clip), Group(key, words, clip, {}))
-        group.runs.setdefault(tuple(parameters[seed] for seed in SEEDS), []).append(cell)
-    return list(found.values())
 
 
 def summary(cells: Sequence[Result]) -> pd.DataFrame:
@@ -209,42 +127,3 @@ def bars(cells: Sequence[Result]) -> pd.DataFrame:
             values = group.scores[level]
             rows.append({"group": label, "level": level, "mean": values.mean(), "std": values.std()})
     return pd.DataFrame(rows)
-
-
-def labels(found: Sequence[Group]) -> list[str]:
-    """Each group by what tells it apart from the others; its model, where nothing does."""
-    words = pd.DataFrame([{**group.words, "clip": group.clip} for group in found])
-    telling = [name for name in words if len(set(words[name])) > 1] or ["model"]
-    plain = ("dataset", "split", "model", "pooling", "clip")
-    named = {name: "" if name in plain else f"{name.rpartition('.')[2].replace('_', ' ')} " for name in telling}
-    return ["; ".join(named[name] + row[name] for name in telling if row[name]) for row in words.to_dict("records")]
-
-
-def varied(parameters: Sequence[dict[str, Any]]) -> list[str]:
-    """Parameters that differ among the cells of one model, besides seeds, folds, clip length and the split's name.
-
-    An argument of a split, feature or dataset is compared among the cells that have the same one.
-    """
-    names: dict[str, None] = {}
-    for name in dict.fromkeys(name for some in parameters for name in some):
-        if name in (*PER_CELL, "split"):
-            continue
-        owner = name.partition(".")[0]
-        values: dict[tuple[Any, Any], set[str]] = {}
-        for some in parameters:
-            if name in some:
-                whose = some["model"], some.get(owner) if owner != name else None
-                values.setdefault(whose, set()).add(json.dumps(some[name]))
-        if any(len(different) > 1 for different in values.values()):
-            names[name] = None
-    return list(names)
-
-
-def _argument(parameters: dict[str, Any], name: str) -> str:
-    """In words; blank where the cell has none of that name."""
-    return in_words(parameters[name]) if name in parameters else ""
-
-
-def _column(parameter: str) -> str:
-    """A varied parameter's column: its dotted name, but plain `pooling`."""
-    return "pooling" if parameter == "model.pooling" else parameter

@@ -377,13 +377,13 @@ def test_aggregations_agree_where_every_slice_is_certain(cls: type[Aggregation])
 )
 def test_metrics_lie_between_0_and_1_in_any_order(cls: type[Metric], pairs: list[tuple[int, int]], seed: int) -> None:
     truth, predicted = np.array(pairs).T
-    score = cls().score(truth, predicted, 5)
+    score = cls().score(truth, np.eye(5)[predicted])
     assert isinstance(score, float)
     assert 0 <= score <= 1
-    assert cls().score(truth, truth, 5) == pytest.approx(1)
+    assert cls().score(truth, np.eye(5)[truth]) == pytest.approx(1)
     order = np.random.default_rng(seed).permutation(len(truth))
-    assert cls().score(truth[order], predicted[order], 5) == pytest.approx(score)
-    assert cls().score(truth, (truth + 1) % 5, 5) == 0
+    assert cls().score(truth[order], np.eye(5)[predicted[order]]) == pytest.approx(score)
+    assert cls().score(truth, np.eye(5)[(truth + 1) % 5]) == 0
 
 
 @pytest.mark.parametrize("family", [Metric, Aggregation])

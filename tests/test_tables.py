@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import f1_score
 
-from crnn_bench import learning, report, tables, wording
+from crnn_bench import grouping, learning, report, tables, wording
 from crnn_bench.aggregations.mean_probability import MeanProbability
 from crnn_bench.aggregations.sure_vote import SureVote
 from crnn_bench.cells import Experiment
@@ -241,8 +241,8 @@ def test_what_a_model_lacks_is_blank() -> None:
 
 def test_groups_are_named_by_what_tells_them_apart() -> None:
     cells = [cell(GOOD, augment="none"), cell(BAD, augment="Mixup"), cell(GOOD, model="MfccSVM")]
-    assert tables.labels(tables.groups(cells)) == ["CRNN; augment none", "CRNN; augment Mixup", "MfccSVM"]
-    assert tables.labels(tables.groups([cell(GOOD)])) == ["CRNN"]
+    assert grouping.labels(grouping.groups(cells)) == ["CRNN; augment none", "CRNN; augment Mixup", "MfccSVM"]
+    assert grouping.labels(grouping.groups([cell(GOOD)])) == ["CRNN"]
 
 
 def test_long_names_of_scores_stay_short_and_different() -> None:

@@ -3,13 +3,13 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from crnn_bench.metrics import Metric
+from crnn_bench.metrics import HITS, TRUE, OfCounts, ratio
 
 
-class Accuracy(Metric):
+class Accuracy(OfCounts):
     """Number of right answers over number of answers."""
 
     name = "accuracy"
 
-    def score(self, truth: NDArray[np.int64], predicted: NDArray[np.int64], n_classes: int) -> float:
-        return float(np.mean(truth == predicted))
+    def of(self, totals: NDArray[np.float64]) -> NDArray[np.float64]:
+        return ratio(totals[..., HITS, :].sum(axis=-1), totals[..., TRUE, :].sum(axis=-1))

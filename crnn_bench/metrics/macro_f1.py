@@ -3,15 +3,14 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from crnn_bench.metrics import Metric
+from crnn_bench.metrics import PREDICTED, TRUE, OfCounts, f1, ratio
 
 
-class MacroF1(Metric):
+class MacroF1(OfCounts):
     """Plain mean of the F1 of the classes that are true or predicted somewhere (scikit-learn's `average="macro"`)."""
 
     name = "f1_macro"
 
-    def score(self, truth: NDArray[np.int64], predicted: NDArray[np.int64], n_classes: int) -> float:
-        from sklearn.metrics import f1_score
-
-        return float(f1_score(truth, predicted, average="macro", zero_division=0))
+    def of(self, totals: NDArray[np.float64]) -> NDArray[np.float64]:
+        there = (totals[..., PREDICTED, :] + totals[..., TRUE, :] > 0).sum(axis=-1)
+        return ratio(f1(totals).sum(axis=-1), there.astype(np.float64))
