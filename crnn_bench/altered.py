@@ -40,7 +40,7 @@ class Form:
 
 
 class Altered(Feature):
-    """A feature of an altered form of the song; several features of one form share its samples, and no spectra.
+    """A feature of an altered form of the song; features of one form share its samples if they come one after another.
 
     Args:
         feature: any that reads samples.
@@ -72,7 +72,7 @@ class Altered(Feature):
 
     def compute(self, song: Song) -> NDArray[np.float32]:
         """(frames, n_bins); there are more or fewer frames where the form is longer or shorter than the song."""
-        samples = song.once(self.form, lambda: self.form.alter(song))
+        samples = song.lately(self.form, lambda: self.form.alter(song))
         return self.feature.compute(Song(samples, song.sample_rate))  # whose spectra are forgotten with it
 
 

@@ -1,4 +1,4 @@
-"""Networks as files of their own: the weights, and all that is needed to hear with them or to train on from them."""
+"""Trained models as files of their own: what they learned, and all that is needed to hear with them or train on."""
 
 import hashlib
 import json
@@ -11,33 +11,43 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from sklearn.base import BaseEstimator
 from torch import Tensor
 
 from crnn_bench import plugins
+from crnn_bench.baselines import Baseline
 from crnn_bench.cells import Cell
 from crnn_bench.errors import BenchError
 from crnn_bench.features import Feature
 from crnn_bench.models import Network
-from crnn_bench.plugins import Choice, class_path, plain
+from crnn_bench.plugins import Choice, plain
 from crnn_bench.schema import checked
 from crnn_bench.whole import replacing
 
 HEARS = {"name", "model", "features", "clip_seconds", "n_bins", "n_frames", "n_classes", "classes"}
 TOLD = HEARS | {"heard", "model_seed", "parameters", "validation_loss"}  # `about` holds: to be carried on, to be found
+ABOUT = "about.json"  # beside the estimator that skops wrote
+SCORES = ("song/f1", "slice/f1", "song/accuracy", "slice/accuracy")  # on validation songs, as `about` keeps them
+FAULTS = (RuntimeError, ValueError, TypeError, LookupError, EOFError, UnpicklingError, zipfile.BadZipFile)  # of files
+TRUSTED = {  # what estimators of the baselines hold, besides what skops knows by itself; each was looked at
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
+    "sklearn.tree._tree.Tree",
+    "xgboost.core.Booster",
+    "xgboost.sklearn.XGBClassifier",
+}
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A trained network.
+    """A trained model.
 
     Attributes:
         path: of its file.
-        state_dict: the weights of the best epoch, by name; they stay on disk until they are used.
         about: plain data, as `describe` gives it.
     """
 
     path: Path
-    state_dict: Mapping[str, Tensor]
     about: Mapping[str, Any]
 
     @cached_property
@@ -48,9 +58,35 @@ class Bundle:
 
     @cached_property
     def feature(self) -> Feature:
-        """What the network hears, built."""
+        """What the model hears, built."""
         feature: Feature = self._choice("features", Feature).build()
         return feature
+
+    def _choice(self, what: str, family: type) -> Choice:
+        """The class and arguments of the model or the features, checked as a YAML's."""
+        described = self.about[what]
+        try:
+            cls = plugins.find(described["class_path"], family)
+            by_data = getattr(cls, "given_by_data", ())
+            known = {name: parameter for name, parameter in plugins.parameters(cls).items() if name not in by_data}
+            for name in described["init_args"]:
+                if name not in known:
+                    raise BenchError(f"{cls.__name__}: {plugins.unknown(name, list(known))}")
+            taken = {name: checked(known[name].annotation, value) for name, value in described["init_args"].items()}
+        except (BenchError, ValueError) as error:
+            raise BenchError(f"{self.path}: its {what} cannot be built: {error}") from None
+        return Choice(cls, taken)
+
+
+@dataclass(frozen=True)
+class NetworkBundle(Bundle):
+    """A trained network.
+
+    Attributes:
+        state_dict: the weights of the best epoch, by name; they stay on disk until they are used.
+    """
+
+    state_dict: Mapping[str, Tensor]
 
     @cached_property
     def network(self) -> Network:
@@ -71,29 +107,47 @@ class Bundle:
             raise BenchError(f"{self.path}: {choice.label} of today does not fit its weights: {reason}") from None
         return network.eval()
 
-    def _choice(self, what: str, family: type) -> Choice:
-        """The class and arguments of the model or the features, checked as a YAML's."""
-        described = self.about[what]
+
+@dataclass(frozen=True)
+class BaselineBundle(Bundle):
+    """A fitted baseline."""
+
+    @cached_property
+    def baseline(self) -> Baseline:
+        """How it summarises what it hears; a class of one's own is imported, as a network's."""
+        baseline: Baseline = self._choice("model", Baseline).build()
+        return baseline
+
+    @cached_property
+    def estimator(self) -> BaseEstimator:
+        """The fitted estimator, of types that are known or were imported with the baseline; no pickle.
+
+        Raises:
+            BenchError: the file is damaged, or holds another type.
+        """
+        import skops.io
+
+        own = (f"{Baseline.__module__}.", f"{type(self.baseline).__module__}.")
         try:
-            cls = plugins.find(described["class_path"], family)
-            by_data = getattr(cls, "given_by_data", ())
-            known = {name: parameter for name, parameter in plugins.parameters(cls).items() if name not in by_data}
-            for name in described["init_args"]:
-                if name not in known:
-                    raise BenchError(f"{cls.__name__}: {plugins.unknown(name, list(known))}")
-            taken = {name: checked(known[name].annotation, value) for name, value in described["init_args"].items()}
-        except (BenchError, ValueError) as error:
-            raise BenchError(f"{self.path}: its {what} cannot be built: {error}") from None
-        return Choice(cls, taken)
+            others = skops.io.get_untrusted_types(file=self.path)
+            unknown = [name for name in others if name not in TRUSTED and not name.startswith(own)]
+            if unknown:
+                raise BenchError(f"{self.path} holds {unknown[0]}, which no estimator of a baseline needs; not opened")
+            return skops.io.load(self.path, trusted=others)
+        except (*plugins.FAULTS, ImportError, EOFError, zipfile.BadZipFile) as error:
+            raise BenchError(f"{self.path}: its estimator cannot be read: {' '.join(str(error).split())}") from None
 
 
-def describe(cell: Cell, record: Mapping[str, Any], heard: Iterable[str]) -> dict[str, Any]:
-    """What a bundle says of its network, in plain data.
+def describe(
+    cell: Cell, record: Mapping[str, Any], heard: Iterable[str], scores: Mapping[str, float]
+) -> dict[str, Any]:
+    """What a bundle says of its model, in plain data.
 
     Args:
         cell: that trained it.
         record: of the cell's result.
         heard: content hashes of the training and validation tracks, so that a later user can prove what it never heard.
+        scores: on its validation songs, by which the best of a folder is found.
     """
     return {
         "name": record["name"],
@@ -108,14 +162,15 @@ def describe(cell: Cell, record: Mapping[str, Any], heard: Iterable[str]) -> dic
         "classes": list(record["classes"]),
         "model_seed": cell.model_seed,
         "parameters": plain(cell.parameters),
-        "validation_loss": record["best_validation_loss"],
+        "validation_loss": record.get("best_validation_loss"),
+        "validation": {name: scores[name] for name in SCORES if name in scores},
         "heard": sorted(set(heard)),
     }
 
 
-def path_of(out: Path, name: str) -> Path:
-    """Where a cell's network is."""
-    return out / "models" / f"{name}.pt"
+def path_of(out: Path, name: str, ending: str = ".pt") -> Path:
+    """Where a cell's network is, or its baseline (`.skops`)."""
+    return out / "models" / f"{name}{ending}"
 
 
 def save(path: Path, network: Network, about: Mapping[str, Any]) -> None:
@@ -135,62 +190,56 @@ def save(path: Path, network: Network, about: Mapping[str, Any]) -> None:
         torch.save(content, file)
 
 
+def save_baseline(path: Path, estimator: BaseEstimator, about: Mapping[str, Any]) -> None:
+    """Writes a bundle of a baseline likewise, without a pickle: skops' archive with one more file in it.
+
+    Args:
+        path: of the file.
+        estimator: fitted.
+        about: plain data, as `describe` gives it, with the `temperature`.
+    """
+    import skops.io
+
+    with replacing(path) as part:
+        skops.io.dump(estimator, part, compression=zipfile.ZIP_DEFLATED, compresslevel=1)
+        with zipfile.ZipFile(part, "a", zipfile.ZIP_DEFLATED) as file:
+            file.writestr(ABOUT, json.dumps(about, sort_keys=True, ensure_ascii=False))
+
+
 def load(path: Path) -> Bundle:
-    """Opens a bundle; runs nothing that is in it.
+    """Opens a bundle of either kind; runs nothing that is in it.
 
     Raises:
         BenchError: the file is absent, damaged or no bundle.
     """
     if not path.is_file():
-        raise BenchError(f"{path}: no such file; a run leaves its networks in models/ of its results folder")
+        raise BenchError(f"{path}: no such file; a run leaves its models in models/ of its results folder")
     try:
         if not zipfile.is_zipfile(path):
             raise ValueError("it is cut, or of another kind")
+        with zipfile.ZipFile(path) as file:
+            if ABOUT in file.namelist():
+                return BaselineBundle(path, _complete(json.loads(file.read(ABOUT)), "temperature"))
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        about = json.loads(content["about"])
-        if absent := sorted(TOLD - set(about)):
-            raise ValueError(f"it does not tell {', '.join(absent)}")
-        return Bundle(path, dict(content["state_dict"]), about)
-    except (RuntimeError, ValueError, TypeError, LookupError, EOFError, UnpicklingError) as error:
+        return NetworkBundle(path, _complete(json.loads(content["about"])), dict(content["state_dict"]))
+    except FAULTS as error:
         reason = (str(error).splitlines() or [""])[0][:200]
         raise BenchError(f"{path} is no whole model bundle ({reason}); run its experiment again with --rerun") from None
 
 
-def find(run: str, model: str | None = None, seed: int | None = None, alike: Mapping[str, Any] | None = None) -> Path:
-    """Names the file of a trained network.
-
-    Args:
-        run: a bundle, or a results folder.
-        model: which class of network is wanted, by a short name or class path; any, where none is given.
-        seed: is preferred where the folder has it.
-        alike: parameters that are preferred next, the first before the second: `{"split": …, "clip_seconds": …}`; of
-            several networks that are left, the one with the lowest validation loss counts.
+def load_network(path: Path) -> NetworkBundle:
+    """Opens a bundle of a network.
 
     Raises:
-        BenchError: there is none; says what there is.
+        BenchError: it is a baseline's, or as `load`.
     """
-    place = Path(run).expanduser()
-    if place.is_file():
-        return place
-    if not place.is_dir():
-        raise BenchError(f"{run}: no such results folder, nor a file of its models/")
-    there = {path: load(path).about for path in sorted(place.glob("models/*.pt"))}
-    if not there:
-        raise BenchError(f"{run} holds no trained network (models/*.pt); run a network's experiment into it")
-    wanted = class_path(plugins.find(model, Network)) if model else None
-    fitting = {path: about for path, about in there.items() if wanted in (None, about["model"]["class_path"])}
-    if not fitting:
-        others = sorted({_as_written(about["model"]["class_path"]) for about in there.values()})
-        raise BenchError(f"{run} holds no {model}, but {', '.join(others)}; give another folder or model")
-    same = {path: about for path, about in fitting.items() if about["model_seed"] == seed} or fitting
-
-    def order(path: Path) -> tuple[list[bool], float, str]:
-        unlike = [same[path]["parameters"].get(name) != value for name, value in (alike or {}).items()]
-        return unlike, same[path]["validation_loss"], path.name
-
-    return min(same, key=order)
+    bundle = load(path)
+    if not isinstance(bundle, NetworkBundle):
+        raise BenchError(f"{path} is a baseline, and has no weights; give a network's file (models/*.pt)")
+    return bundle
 
 
-def _as_written(path: str) -> str:
-    """A class path as a YAML names the class: ours by its name, one's own in full."""
-    return path.rpartition(".")[2] if path.startswith(f"{__name__.partition('.')[0]}.") else path
+def _complete(about: dict[str, Any], *more: str) -> dict[str, Any]:
+    if absent := sorted((TOLD | set(more)) - set(about)):
+        raise ValueError(f"it does not tell {', '.join(absent)}")
+    return about

@@ -1,6 +1,6 @@
 """What an experiment's YAML says once it is checked: cells of a grid."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -116,6 +116,7 @@ class Cell:
         augment: what is done to a network's training slices, in this order.
         init_from: where a network's first weights come from, if not from chance.
         quirks: faults to be reproduced.
+        robustness: deformations in which the trained model hears the test songs, too; nothing else ever hears them.
     """
 
     dataset: Choice
@@ -132,17 +133,21 @@ class Cell:
     augment: tuple[Choice, ...] = ()
     init_from: InitFrom | None = None
     quirks: Quirks = Quirks()
+    robustness: tuple[Choice, ...] = ()
 
     @property
     def code(self) -> list[list[str]]:
         """Hashes of the user's own files that it runs."""
         schedule = [Choice(self.trainer.schedule)] if self.trainer else []
-        choices = [self.dataset, self.features, self.split, self.model, *schedule, *self.augment]
+        choices = [self.dataset, self.features, self.split, self.model, *schedule, *self.augment, *self.robustness]
         return [choice.code for choice in choices]
 
     def describe(self) -> dict[str, Any]:
         """The cell in plain data, defaults included; equal cells have equal descriptions."""
-        return {part.name: _described(getattr(self, part.name)) for part in fields(self)}
+        described = {part.name: _described(getattr(self, part.name)) for part in fields(self)}
+        if not self.robustness:
+            del described["robustness"]  # such a cell is the one that it was before there were deformations
+        return described
 
     @cached_property
     def parameters(self) -> dict[str, Any]:
@@ -156,15 +161,23 @@ class Cell:
                 flat |= {f"{key}.{name}": argument for name, argument in value.items()}
             else:
                 flat[key] = value
-        flat["augment"] = ", ".join(choice.label for choice in self.augment) or "none"
-        labels = [choice.label for choice in self.augment]
-        for place, choice in enumerate(self.augment):
-            times = labels[: place + 1].count(choice.label)
-            name = f"augment.{choice.label}" + (f" {times}" if times > 1 else "")
-            flat |= {f"{name}.{argument}": plain(value) for argument, value in choice.arguments.items()}
+        flat["augment"] = "none"
+        for key in ("augment", "robustness"):
+            flat |= _listed(key, getattr(self, key))
         if self.init_from:
             flat["init_from"] = flat.pop("init_from.run")
         return flat
+
+
+def _listed(key: str, choices: Sequence[Choice]) -> dict[str, Any]:
+    """Several choices of one key: their names, and their arguments by dotted names; nothing of none."""
+    labels = [choice.label for choice in choices]
+    flat: dict[str, Any] = {key: ", ".join(labels)} if labels else {}
+    for place, choice in enumerate(choices):
+        times = labels[: place + 1].count(choice.label)
+        name = f"{key}.{choice.label}" + (f" {times}" if times > 1 else "")
+        flat |= {f"{name}.{argument}": plain(value) for argument, value in choice.arguments.items()}
+    return flat
 
 
 def _described(value: Any) -> Any:
@@ -176,6 +189,49 @@ def _described(value: Any) -> Any:
 
 
 @dataclass(frozen=True)
+class Published:
+    """A number that somebody has published, and of which cells it is; an empty field fits all of them.
+
+    Attributes:
+        value: the number.
+        source: where it stands.
+        tolerance: how far from it a repetition may lie; `None` where that is not known.
+        dataset, subset, split, features, model: of the cells, `A|B` for either.
+        clip_seconds: of the cells; `song` for those that hear whole songs.
+        part, level, metric: what was scored, and how.
+    """
+
+    value: float
+    source: str
+    tolerance: float | None = None
+    dataset: str = ""
+    subset: str = ""
+    split: str = ""
+    features: str = ""
+    model: str = ""
+    clip_seconds: float | Literal["song"] | None = None
+    part: Literal["validation", "test"] = "test"
+    level: Literal["slice", "song"] = "song"
+    metric: str = "f1"
+
+    def fits(self, parameters: Mapping[str, Any]) -> bool:
+        """Whether it is of a cell with these parameters."""
+        names = {name: name for name in ("dataset", "split", "features", "model")} | {"subset": "dataset.subset"}
+        for field_name, name in names.items():
+            wanted = getattr(self, field_name)
+            if wanted and str(parameters.get(name)) not in wanted.split("|"):
+                return False
+        clip = "song" if parameters["clip_seconds"] is None else parameters["clip_seconds"]
+        return self.clip_seconds in (None, clip) and (self.level, clip) != ("slice", "song")
+
+    def verdict(self, ours: float) -> str:
+        """`within`, `above` or `below` its tolerance; nothing where that is not known."""
+        if self.tolerance is None:
+            return ""
+        return "within" if abs(ours - self.value) <= self.tolerance else "above" if ours > self.value else "below"
+
+
+@dataclass(frozen=True)
 class Experiment:
     """A question, as a grid of cells.
 
@@ -184,9 +240,13 @@ class Experiment:
         cells: every combination of the grid, in its order, none twice.
         text: the YAML it came from, for the record.
         overrides: the `KEY=VALUE`s that changed it.
+        path: of the YAML, as it was given.
+        reproduce: what is to be reproduced, besides what the package knows to be published.
     """
 
     name: str
     cells: tuple[Cell, ...]
     text: str
     overrides: tuple[str, ...]
+    path: str = ""
+    reproduce: tuple[Published, ...] = ()

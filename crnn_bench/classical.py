@@ -31,7 +31,6 @@ class FittedBaseline:
         temperature: divides decision values before the softmax; fitted on validation slices (Guo et al. 2017). `None`
             where the estimator has probabilities of its own.
         n_classes: of the experiment.
-        shape: of one input of the estimator, (columns,), or (-1, bins) where it takes frames.
         details: numbers for the record.
     """
 
@@ -39,7 +38,6 @@ class FittedBaseline:
     estimator: BaseEstimator
     temperature: float | None
     n_classes: int
-    shape: tuple[int, ...]
     details: dict[str, Any]
 
     def predict_proba(self, slices: Slices) -> NDArray[np.float64]:
@@ -77,7 +75,7 @@ def fit(baseline: Baseline, train: Slices, validation: Slices, n_classes: int, s
     details: dict[str, Any] = {}
     with _told_as_one_line(baseline), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ConvergenceWarning)
-        estimator.fit(inputs := baseline.inputs(train), train.label)
+        estimator.fit(baseline.inputs(train), train.label)
     if any(issubclass(warning.category, ConvergenceWarning) for warning in caught):
         details["remark"] = "stopped before it converged; raise its max_iter"
     temperature = None
@@ -85,8 +83,7 @@ def fit(baseline: Baseline, train: Slices, validation: Slices, n_classes: int, s
         scores = _scores(estimator, baseline.inputs(validation))
         truth = np.searchsorted(estimator.classes_, validation.label)
         temperature = details["temperature"] = _temperature(scores, truth)
-    shape = inputs.shape[1:] if inputs.ndim > 1 else (-1, train.n_bins)
-    return FittedBaseline(baseline, estimator, temperature, n_classes, shape, details)
+    return FittedBaseline(baseline, estimator, temperature, n_classes, details)
 
 
 @contextmanager

@@ -1,8 +1,10 @@
 """The commands; heavy things are imported only where a command needs them."""
 
 import argparse
+import contextlib
 import os
 import socket
+import sqlite3
 import sys
 import warnings
 from importlib import resources
@@ -18,12 +20,12 @@ SET_HELP = "override the YAML, e.g. trainer.max_epochs=2 or grid.seed=[0]; may b
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs a command; returns 0, or 2 for a mistake or fault that the one printed line names, or 130 for Ctrl-C."""
+    """Runs a command; returns 0, 1 for leaks in an audit, 2 for a mistake or fault that one line names, 130: Ctrl-C."""
     os.environ.setdefault("GOMP_SPINCOUNT", "3000")  # as fast alone, and three times as fast beside another job
     options = _parser().parse_args(arguments)
     sys.path.insert(0, os.getcwd())  # a class path of the user's own is found where they stand
     try:
-        options.command(options)
+        return int(options.command(options) or 0)
     except BenchError as error:
         print(f"crnn-bench: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
@@ -35,7 +37,6 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("crnn-bench: stopped; the same command goes on with what is not finished", file=sys.stderr)
         return 130
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -61,14 +62,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     split.add_argument("--seed", type=int, default=0, help="of the split (default 0)")
     split.add_argument("--csv", type=Path, required=True, help="where to write it, e.g. splits/NAME.csv")
-    for parser_of_yaml in (prepare, run, split):
+    audit = command("audit", _audit, "look for leaks between parts, copies and faults of songs; exit code 1 for leaks")
+    audit.add_argument("--out", type=Path, metavar="DIR", help="folder of audit.csv and .json (default: runs/NAME)")
+    for parser_of_yaml in (prepare, run, split, audit):
         parser_of_yaml.add_argument("experiment", type=Path, metavar="EXPERIMENT.yaml")
-    for settable in (demo, prepare, run, split):
+    for settable in (demo, prepare, run, split, audit):
         settable.add_argument(
             "--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides", help=SET_HELP
         )
     report = command("report", _report, "rebuild tables and figures from what a run has stored")
     report.add_argument("folder", type=Path, metavar="DIR")
+    report.add_argument("--no-audio", action="store_true", help="leave clips of the hardest songs out of the page")
     report.add_argument(
         "--reach", type=float, metavar="ACCURACY", help="tell how many epochs networks take to this validation accuracy"
     )
@@ -81,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     explore.add_argument("--out", type=Path, metavar="DIR", help="folder of the figures (default: runs/NAME, or DIR)")
     explore.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides", help=SET_HELP)
-    predict = command("predict", _predict, "say whose songs some audio files are, however long, by a trained network")
+    predict = command("predict", _predict, "say whose songs some audio files are, however long, by a trained model")
     predict.add_argument("model", metavar="MODEL", help="a file of a results folder's models/, or the folder: its best")
     predict.add_argument("files", type=Path, nargs="+", metavar="FILE")
     predict.add_argument("--timeline", type=Path, metavar="PATH", help="write each slice's answer to a .csv or .png")
@@ -109,7 +113,7 @@ def _demo(options: argparse.Namespace) -> None:
 def _load(options: argparse.Namespace, *more: str) -> "Experiment":
     from crnn_bench import config
 
-    sys.path.insert(0, str(options.experiment.resolve().parent))  # … or beside the YAML
+    sys.path.append(str(options.experiment.resolve().parent))  # … or beside the YAML; last, lest it hide a library
     return config.load(options.experiment, [*options.overrides, *more])
 
 
@@ -125,7 +129,19 @@ def _prepare(options: argparse.Namespace) -> None:
     work = _load(options)
     from crnn_bench import preparing
 
-    preparing.prepare(work, preparing.listings(work))
+    prepared = preparing.prepare(work, preparing.listings(work))
+    if any(cell.robustness for cell in work.cells):  # of test songs alone, which only a plan tells
+        from crnn_bench import runner
+
+        preparing.deform(runner.plan(work, prepared), prepared)
+
+
+def _audit(options: argparse.Namespace) -> int:
+    work = _load(options)
+    _be_quiet()
+    from crnn_bench import auditing
+
+    return auditing.command(work, options.out or Path("runs") / work.name)
 
 
 def _split(options: argparse.Namespace) -> None:
@@ -136,20 +152,20 @@ def _split(options: argparse.Namespace) -> None:
 
 
 def _report(options: argparse.Namespace) -> None:
-    from crnn_bench import learning, report
+    from crnn_bench import console, learning, report
     from crnn_bench.terminal import say, show
 
     if options.reach is not None:
         learning.refuse_unless_accuracy(options.reach)
-    for path in report.rebuild(options.folder):
+    for path in report.rebuild(options.folder, not options.no_audio):
         print(path)
-    by_rule = report.aggregations_table(options.folder)
+    by_rule = console.aggregations(options.folder)
     if by_rule:
-        say("Weighted F1 on test songs by the rule that compiles their slices, mean (best) over seeds:")
+        say("Weighted F1 on test songs by the rule that compiles their slices, mean [95% interval] over seeds:")
         show(by_rule[0])
         say(by_rule[1])
     if options.reach is not None:
-        table, shared, path = report.reach_table(options.folder, options.reach)
+        table, shared, path = console.reach(options.folder, options.reach)
         say(f"Epochs to a validation accuracy of {options.reach:g}, and weighted F1 on test songs:")
         show(table)
         say(shared)
@@ -187,10 +203,22 @@ def _ui(options: argparse.Namespace) -> None:
             trial.bind(("127.0.0.1", options.port))
         except OSError:
             raise BenchError(f"port {options.port} is taken; give another one with --port") from None
-    print(f"dashboard: http://127.0.0.1:{options.port} (Ctrl-C stops it)", flush=True)
+    print(f"dashboard: http://127.0.0.1:{options.port}/{_landing(database)} (Ctrl-C stops it)", flush=True)
     os.environ.setdefault("PYTHONWARNINGS", "ignore")
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", f"sqlite:///{database.resolve()}"]
-    os.execv(sys.executable, [*command, "--port", str(options.port)])
+    os.execv(sys.executable, [*command, "--workers", "1", "--port", str(options.port)])
+
+
+def _landing(database: Path) -> str:
+    """Where the dashboard lists the cells of a store's newest experiment; empty where none has such a view."""
+    query = "select max(experiment_id) from experiment_tags where key = 'mlflow.sharedViewState.cells'"
+    with contextlib.closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True)) as store:
+        try:
+            ((number,),) = store.execute(query)
+        except sqlite3.DatabaseError:  # MLflow will say what is wrong with it
+            return ""
+    view = "workflowType=machine_learning&viewStateShareKey=cells"
+    return f"#/experiments/{number}/runs?{view}" if number else ""
 
 
 def _be_quiet() -> None:

@@ -31,11 +31,12 @@ DEFAULTS: dict[str, Any] = {
     "augment": [],
     "init_from": None,
     "quirks": {},
+    "robustness": [],
 }
 WHOLE_SONG = "song"  # a `clip_seconds`
 CHOICES = ("dataset", "features", "split", "model")
 CELL_KEYS = ("dataset", *DEFAULTS)
-TOP_KEYS = ("name", "preset", "grid", *CELL_KEYS)
+TOP_KEYS = ("name", "preset", "grid", "reproduce", *CELL_KEYS)
 
 
 def load(path: Path, overrides: Sequence[str] = ()) -> Experiment:
@@ -67,7 +68,9 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Experiment:
     longest = max(cell.clip_seconds or 0.0 for cell in drawn)
     cells = [_with_least(cell, longest) for cell in drawn]
     expanded = dict.fromkeys(fold for cell in dict.fromkeys(cells) for fold in _folds(cell))
-    return Experiment(str(source.data["name"]), tuple(expanded), source.text, tuple(overrides))
+    numbers = source.data.get("reproduce", _preset(source).get("reproduce")) or []
+    reproduced = schema.reproduce(source, numbers, ("reproduce",), list(expanded))
+    return Experiment(str(source.data["name"]), tuple(expanded), source.text, tuple(overrides), str(path), reproduced)
 
 
 def _grids(source: Source) -> list[dict[str, Any]]:
@@ -80,6 +83,8 @@ def _grids(source: Source) -> list[dict[str, Any]]:
         for axis, values in one.items():
             if axis.partition(".")[0] not in CELL_KEYS:
                 raise source.error((*where, axis), unknown(axis, CELL_KEYS))
+            if axis == "robustness":
+                raise source.error((*where, axis), "put it beside the grid; every cell hears all deformations")
             if not isinstance(values, list) or not values:
                 raise source.error((*where, axis), f"expected a list of values such as [{values}], got {values!r}")
     return grids
@@ -151,6 +156,7 @@ def _cell(source: Source, values: Mapping[str, tuple[Any, Where]]) -> Cell:
         raise source.error(
             values["init_from"][1], "quirks.warm_start chooses the first weights, too; give one of the two"
         )
+    robustness = schema.robustness(source, dataset, features.build(), *values["robustness"])
     seed = scalar("seed", int)
     split_seed, model_seed = scalar("split_seed", int | None), scalar("model_seed", int | None)
     clip, where = values["clip_seconds"]
@@ -183,6 +189,7 @@ def _cell(source: Source, values: Mapping[str, tuple[Any, Where]]) -> Cell:
         augment=augment if neural else (),
         init_from=init_from if neural else None,
         quirks=quirks,
+        robustness=robustness,
     )
 
 

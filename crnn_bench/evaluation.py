@@ -39,20 +39,25 @@ def scores(predictions: Predictions, slice_level: bool = True) -> dict[str, floa
 
     Returns:
         `slice/<metric>`, `song/<metric>` by the paper's vote (by mean probabilities where a metric wants such), and
-        `song/<metric>/<aggregation>` for the others.
+        `song/<metric>/<aggregation>` for the others, where a metric is told by each rule.
     """
     result: dict[str, float] = {}
+    asked = metrics()
     if slice_level:
-        result |= {f"slice/{m.name}": m.score(predictions.truth, predictions.probabilities) for m in metrics()}
+        result |= {f"slice/{m.name}": m.score(predictions.truth, predictions.probabilities) for m in asked}
     for rule in aggregations():
         _, truth, probabilities = compiled(predictions, rule)
-        votes = [metric for metric in metrics() if metric.of_votes]
-        suffix = "" if rule.name == SONG_RULE else f"/{rule.name}"
-        result |= {f"song/{m.name}{suffix}": m.score(truth, probabilities) for m in votes}
-        if isinstance(rule, MeanProbability):
-            others = [metric for metric in metrics() if not metric.of_votes]
-            result |= {f"song/{m.name}": m.score(truth, probabilities) for m in others}
+        for metric in asked:
+            if type(rule_of(metric)) is type(rule):
+                result[f"song/{metric.name}"] = metric.score(truth, probabilities)
+            elif metric.by_rule:
+                result[f"song/{metric.name}/{rule.name}"] = metric.score(truth, probabilities)
     return result
+
+
+def rule_of(metric: Metric) -> Aggregation:
+    """How slices are compiled to the songs that `song/<metric>` is about."""
+    return SureVote() if metric.of_votes else MeanProbability()
 
 
 def compiled(

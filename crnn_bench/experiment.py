@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from crnn_bench import bundles, classical, networks, report, searching, tables, transfer
+from crnn_bench import bundles, classical, dashboard, drawing, networks, report, searching, tables, transfer
 from crnn_bench.planning import GROUPS, Plan, write_split
-from crnn_bench.plugins import Choice, digest
+from crnn_bench.plugins import Choice
 from crnn_bench.records import PARTS, Predictions, Slices
 from crnn_bench.results import Result
 from crnn_bench.tracking import Run
@@ -53,12 +53,11 @@ def run(
         model = classical.fit(baseline, train, validation, len(classes), seed)
         model.details |= found
     fitted = time.perf_counter()
-    predictions = Predictions.joined(
-        [Predictions.from_slices(slices[p], model.predict_proba(slices[p]), classes, p) for p in ("validation", "test")]
-    )
+    predictions = Predictions.joined([_answers(model, slices[part], classes, part) for part in ("validation", "test")])
     predicting = time.perf_counter() - fitted
+    deformed = _deformed(planned, model)
     if cell.quirks.merge_same_names:
-        predictions = predictions.merged_by_file_name()
+        predictions, deformed = predictions.merged_by_file_name(), deformed and deformed.merged_by_file_name()
     record = {
         "name": planned.name,
         "identity": planned.identity,
@@ -80,42 +79,60 @@ def run(
         "predict_slices_per_second": len(predictions.table) / predicting,
         **model.details,
     }
-    return Result(predictions, record, _embeddings(model, slices)), model
+    return Result(predictions, record, _embeddings(model, slices), deformed), model
 
 
 def keep(planned: Plan, result: Result, model: Model, out: Path, log: Run, documents: Mapping[str, Any]) -> None:
     """Stores a cell on disk, draws its figures, and logs all of it, with some JSON documents by file name."""
-    log.log_parameters(planned.cell.parameters)
+    scores = tables.scores_of(result)
+    log.log_parameters(dashboard.parameters(planned.cell, result.record.get("searched", {})))
     log.log_dataset(planned.dataset.name, planned.catalogue.digest, str(planned.cell.dataset.describe()))
-    numbers = {name: value for name, value in result.record.items() if isinstance(value, (int, float))}
-    log.log_metrics(numbers | tables.scores_of(result))
-    files = result.save(out)
-    log.log_files(*files[:1], folder="predictions")
-    log.log_files(*files[1:], folder="embeddings")
-    log.log_files(*report.draw_cell(out, result), folder="figures")
+    log.log_metrics(dashboard.metrics(result.record, scores))
+    for folder, path in result.save(out).items():
+        log.log_files(path, folder=folder)
+    log.log_files(*drawing.draw_cell(out, result), folder="figures")
     split = out / "splits" / f"{result.name}.csv"
     write_split(planned, split)
     log.log_files(split, folder="splits")
+    documents = {**documents, "scores.json": scores, "rejected.json": planned.catalogue.rejected.to_dict("records")}
     for name, document in documents.items():
         log.log_json(document, name)
-    log.log_json(planned.catalogue.rejected.to_dict("records"), "rejected.json")
-    classes = result.record["classes"]
-    about = {"classes": classes, "parameters": planned.cell.parameters, "split": digest(planned.split.table.to_csv())}
+    if "search" in result.record:
+        search = out / "searches" / f"{result.name}.csv"
+        report.write_search(result, search)
+        log.log_files(search, folder="searches")
+    log.log_files(_save(planned, result, model, scores, out), folder="models")
+
+
+def _save(planned: Plan, result: Result, model: Model, scores: Mapping[str, float], out: Path) -> Path:
+    """Writes the model as a file of its own, with its scores on validation songs."""
+    heard = {*planned.tracks("train")["content"], *planned.tracks("validation")["content"]}
+    checked = {name.removeprefix("validation/"): score for name, score in scores.items() if "validation/" in name}
+    about = bundles.describe(planned.cell, result.record, heard, checked)
     if isinstance(model, networks.FittedNetwork):
-        shape = (result.record["n_bins"], result.record["n_frames"])
-        log.log_network(model.network, shape, len(classes), about)
-        heard = {*planned.tracks("train")["content"], *planned.tracks("validation")["content"], *model.heard}
-        bundle = bundles.path_of(out, result.name)
-        bundles.save(bundle, model.network, bundles.describe(planned.cell, result.record, heard))
-        log.log_files(bundle, folder="models")
+        path = bundles.path_of(out, result.name)
+        bundles.save(path, model.network, {**about, "heard": sorted(heard | model.heard)})
     else:
-        if "search" in result.record:
-            search = out / "searches" / f"{result.name}.csv"
-            report.write_search(result, search)
-            log.log_files(search, folder="searches")
-            log.log_parameters({f"searched.{name}": value for name, value in result.record["searched"].items()})
-        about |= {"temperature": model.temperature, "baseline": Choice.of(model.baseline).describe()}
-        log.log_estimator(model.estimator, model.shape, about)
+        path = bundles.path_of(out, result.name, ".skops")
+        fitted = {"model": Choice.of(model.baseline).describe(), "temperature": model.temperature}
+        bundles.save_baseline(path, model.estimator, {**about, **fitted})
+    return path
+
+
+def _answers(model: Model, slices: Slices, classes: tuple[str, ...], part: str) -> Predictions:
+    return Predictions.from_slices(slices, model.predict_proba(slices), classes, part)
+
+
+def _deformed(planned: Plan, model: Model) -> Predictions | None:
+    """What the final model says of the deformed test songs, as `Result.deformed` has it; none where there are none."""
+    classes, told = planned.catalogue.classes, []
+    for deformation, strength, slices in planned.deformed():
+        if len(slices):
+            said = _answers(model, slices, classes, "test")
+            how = {"deformation": deformation.name, "strength": float(strength), "unit": deformation.unit}
+            table = said.table.assign(**how, undeformed=deformation.undeformed)
+            told.append(Predictions(table, classes))
+    return Predictions.joined(told) if told else None
 
 
 def _embeddings(model: Model, slices: Mapping[str, Slices]) -> pd.DataFrame | None:

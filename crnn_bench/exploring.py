@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from crnn_bench import catalogue as catalogues
-from crnn_bench import report, slicing, unsupervised
+from crnn_bench import console, report, slicing, unsupervised
 from crnn_bench.baselines import mean_and_deviation
 from crnn_bench.cells import Experiment
 from crnn_bench.errors import BenchError
@@ -28,7 +28,7 @@ def features(work: Experiment, out: Path) -> None:
     pairs = list(dict.fromkeys((cell.dataset, cell.features) for cell in work.cells))
     for (dataset, features), name in zip(pairs, _names(pairs), strict=True):
         catalogue, view = _look(dataset, features, listed[dataset], prepared.root)
-        views.append(report.Seen(name, view, catalogue.classes))
+        views.append(console.Seen(name, view, catalogue.classes))
     _tell_views(out, views)
 
 
@@ -62,7 +62,7 @@ def networks(results: Path, out: Path) -> None:
         raise BenchError(
             f"{results} has no network's bottleneck vectors; give the experiment's YAML to see its features"
         )
-    _tell_views(out, [report.Seen(c.name, _look_at_bottleneck(c), tuple(c.record["classes"])) for c in cells])
+    _tell_views(out, [console.Seen(c.name, _look_at_bottleneck(c), tuple(c.record["classes"])) for c in cells])
 
 
 def _look(dataset: Choice, features: Choice, tracks: pd.DataFrame, root: Path) -> tuple[Catalogue, View]:
@@ -91,8 +91,8 @@ def _look_at_bottleneck(cell: Result) -> View:
     return unsupervised.view(songs.drop(columns="label").to_numpy(), songs["label"].to_numpy(np.int64))
 
 
-def _tell_views(out: Path, views: Sequence[report.Seen]) -> None:
-    table, written = report.show_views(out, views)
+def _tell_views(out: Path, views: Sequence[console.Seen]) -> None:
+    table, written = console.views(out, views)
     say("Clusters of k-means, as many as labels, against the labels:")
     show(table)
     for path in written:

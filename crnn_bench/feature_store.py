@@ -24,6 +24,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from crnn_bench import levels
 from crnn_bench.audio import UnusableAudioError
 from crnn_bench.datasets import Dataset
 from crnn_bench.errors import BenchError
@@ -35,7 +36,8 @@ MOST_TRACKS_IN_SHARD = 64
 MOST_SHARDS = 128  # of one extraction; each that is read holds a file open
 Frames = NDArray[np.floating[Any]]
 Faults = dict[str, str]  # track → why it could not be opened this time
-INDEX_COLUMNS = ("track_id", "fingerprint", "seconds", "content", "reason", "shard", "first_frame", "n_frames")
+SOUND = ("clipped", "silent")  # shares, by `levels`; NaN in stores that were written before they were measured
+INDEX_COLUMNS = ("track_id", "fingerprint", "seconds", "content", "reason", "shard", "first_frame", "n_frames", *SOUND)
 
 
 def default_root() -> Path:
@@ -75,28 +77,37 @@ class FeatureStore:
         return wanted.merge(self.index(), on=["track_id", "fingerprint"], how="inner")
 
     def arrays(self, tracks: pd.DataFrame) -> list[Frames]:
-        """Views of shape (frames, bins), one a track, in their order.
+        """Views of shape (frames, bins), one a track, in their order; their files stay open.
 
         Raises:
             BenchError: a track is not stored.
         """
+        return [_open(path)[first : first + number] for path, first, number in self._places(tracks)]
+
+    def copies(self, tracks: pd.DataFrame) -> list[Frames]:
+        """The same in memory, and no file stays open: a song in many forms has more files than a process may open."""
+        mapped = (np.load(path, mmap_mode="r")[first : first + number] for path, first, number in self._places(tracks))
+        return [frames.copy() for frames in mapped]
+
+    def _places(self, tracks: pd.DataFrame) -> list[tuple[Path, int, int]]:
+        """Where each track's frames are: the file, the first and how many."""
         rows = self.lookup(tracks).set_index("track_id")
         missing = [track for track in tracks["track_id"] if track not in rows.index]
         if missing:
             raise BenchError(f"{missing[0]} is not in the feature store {self.folder}; run `crnn-bench prepare` first")
         ordered = rows.loc[tracks["track_id"].tolist()]
         places = zip(ordered["shard"], ordered["first_frame"], ordered["n_frames"], strict=True)
-        return [_open(self.folder / f"{shard}.npy")[first : first + number] for shard, first, number in places]
+        return [(self.folder / f"{shard}.npy", first, number) for shard, first, number in places]
 
     def write(self, rows: list[dict[str, Any]], frames: list[Frames]) -> None:
         """Stores a shard whole, or nothing of it."""
         shard = uuid.uuid4().hex
         stacked = np.concatenate(frames) if frames else np.empty((0, self.feature.n_bins))
         starts = np.cumsum([0, *(row["n_frames"] for row in rows)])[:-1]
-        index = pd.DataFrame(rows).assign(shard=shard, first_frame=starts)[list(INDEX_COLUMNS)]
+        index = pd.DataFrame(rows).assign(shard=shard, first_frame=starts).reindex(columns=list(INDEX_COLUMNS))
         with replacing(self.folder / f"{shard}.parquet") as index_part:  # takes its place last
             with replacing(self.folder / f"{shard}.npy") as array_part, array_part.open("wb") as file:
-                np.save(file, stacked.astype(self.feature.dtype, copy=False))
+                np.save(file, np.ascontiguousarray(stacked, dtype=self.feature.dtype))  # a slice lies in one piece
                 _to_disk(file)
             with index_part.open("wb") as file:
                 index.to_parquet(file, index=False)
@@ -232,7 +243,10 @@ def _examine(dataset: Dataset, track: pd.Series, rate: float) -> tuple[NDArray[n
     except UnusableAudioError as error:
         return None, {**finding, "reason": str(error)}
     content = hashlib.blake2b(np.ascontiguousarray(samples).data, digest_size=16).hexdigest()
-    return samples, {**finding, "seconds": len(samples) / rate, "content": content}
+    finding |= {"seconds": len(samples) / rate, "content": content}
+    if dataset.features is None:
+        finding |= {"clipped": levels.clipped(samples), "silent": levels.silent(samples, rate)}
+    return samples, finding
 
 
 def _to_disk(file: BinaryIO) -> None:
@@ -248,7 +262,7 @@ def _read_index(path: Path) -> tuple[pd.DataFrame, tuple[int, ...]]:
         shape, _, dtype = np.lib.format.read_array_header_1_0(file)
         if file.tell() + math.prod(shape) * dtype.itemsize != os.fstat(file.fileno()).st_size:
             raise ValueError(f"{path}: its array is cut")
-    return pd.read_parquet(path), shape
+    return pd.read_parquet(path).reindex(columns=list(INDEX_COLUMNS)), shape
 
 
 @lru_cache(maxsize=4096)

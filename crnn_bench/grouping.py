@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from crnn_bench import evaluation
+from crnn_bench import evaluation, statistics
 from crnn_bench.aggregations import Aggregation
 from crnn_bench.aggregations.sure_vote import SureVote
+from crnn_bench.metrics.weighted_f1 import WeightedF1
 from crnn_bench.records import Predictions
 from crnn_bench.results import Result
-from crnn_bench.statistics import Answers
+from crnn_bench.statistics import Answers, Interval
 from crnn_bench.wording import COSTS, in_words
 
 SEEDS = ("split_seed", "model_seed")
@@ -51,12 +52,16 @@ class Group:
 
     @cached_property
     def pooled(self) -> dict[tuple[int, ...], Predictions]:
-        """By seed, the predictions on the test part, of all folds put together.
+        """By seed, the predictions on the test part, of all folds put together."""
+        return self.of("test")
+
+    def of(self, part: str) -> dict[tuple[int, ...], Predictions]:
+        """The same of any part.
 
         Seeds that lack a fold which others have are not comparable, and stay out.
         """
         whole = {seed: cells for seed, cells in self.runs.items() if len(cells) == self.folds}
-        return {seed: Predictions.joined([cell.predictions.of("test") for cell in s]) for seed, s in whole.items()}
+        return {seed: Predictions.joined([cell.predictions.of(part) for cell in s]) for seed, s in whole.items()}
 
     @cached_property
     def all_scores(self) -> list[dict[str, float]]:
@@ -78,14 +83,18 @@ class Group:
             found |= {track: f"album {album}" for track, album in albums if album}
         return found
 
-    def answers(self, level: str, aggregation: Aggregation | None = None) -> dict[tuple[int, ...], Answers]:
+    def answers(
+        self, level: str, aggregation: Aggregation | None = None, part: str = "test"
+    ) -> dict[tuple[int, ...], Answers]:
         """By seed, what was said of each test slice, or of each test song, and which of them belong together.
 
         Args:
             level: `slice` or `song`.
             aggregation: of slices to songs; the paper's vote without it.
+            part: whose songs.
         """
-        return {seed: self._answers(some, level, aggregation) for seed, some in self.pooled.items()}
+        pooled = self.pooled if part == "test" else self.of(part)
+        return {seed: self._answers(some, level, aggregation) for seed, some in pooled.items()}
 
     def _answers(self, predictions: Predictions, level: str, aggregation: Aggregation | None) -> Answers:
         tracks = predictions.table["track_id"]
@@ -101,6 +110,12 @@ class Group:
         return pd.DataFrame(
             [{level: found.get(f"{level}/f1", np.nan) for level in LEVELS} for found in self.all_scores]
         )
+
+    @cached_property
+    def intervals(self) -> dict[str, Interval]:
+        """Mean weighted F1 over seeds with its 95% interval, by level; songs by the paper's vote."""
+        levels = LEVELS if self.hears_slices else LEVELS[1:]
+        return {level: statistics.interval(self.answers(level), WeightedF1()) for level in levels}
 
     @property
     def cells(self) -> list[Result]:

@@ -5,17 +5,21 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
 
 from crnn_bench import grouping
 from crnn_bench.errors import BenchError
+from crnn_bench.grouping import Group
 from crnn_bench.results import Result
+from crnn_bench.statistics import CONFIDENCE
 
 
-def epochs_to(cells: Sequence[Result], score: float) -> pd.DataFrame:
+def epochs_to(groups: Sequence[Group], score: float) -> pd.DataFrame:
     """How many epochs the validation accuracy takes to reach a score, one row a group of cells.
 
     Args:
-        cells: finished ones; those without a validation accuracy for each epoch have no row.
+        groups: of finished cells; those without a validation accuracy for each epoch have no row.
         score: 0 to 1.
 
     Returns:
@@ -28,7 +32,7 @@ def epochs_to(cells: Sequence[Result], score: float) -> pd.DataFrame:
     """
     refuse_unless_accuracy(score)
     rows = []
-    for group, curves in _curves(cells):
+    for group, curves in _curves(groups):
         first = [_first(curve, score) for curve in curves]
         hits = [epoch for epoch in first if epoch is not None]
         row: dict[str, Any] = {**group.words, "clip": group.clip, "runs": len(curves), "reached": len(hits)}
@@ -47,26 +51,35 @@ def refuse_unless_accuracy(score: float) -> None:
         raise BenchError(f"--reach is a validation accuracy from 0 to 1, got {score:g}")
 
 
-def curves(cells: Sequence[Result]) -> pd.DataFrame:
-    """Validation accuracy by epoch: `group, epoch` (from 1), `mean, std` over its seeds and folds, and `whole`.
+def curves(groups: Sequence[Group]) -> pd.DataFrame:
+    """Validation accuracy by epoch: `group, epoch` (from 1), `mean, std, low, high` over its runs, and `whole`.
 
-    A run that stopped early has no say in the epochs after; `whole` is whether all runs of the group are still there.
+    `low` and `high` are the mean's 95% interval, by Student's t over the runs, as if they did not share songs. A run
+    that stopped early has no say in the epochs after; `whole` is whether all runs of the group are still there.
     """
-    found = list(_curves(cells))
+    found = _curves(groups)
     rows = []
     for (_, some), label in zip(found, grouping.labels([group for group, _ in found]), strict=True):
         for epoch in range(max(map(len, some))):
-            values = [curve[epoch] for curve in some if len(curve) > epoch]
-            std = np.std(values, ddof=1) if len(values) > 1 else np.nan
-            mean, whole = np.mean(values), len(values) == len(some)
-            rows.append({"group": label, "epoch": epoch + 1, "mean": mean, "std": std, "whole": whole})
-    return pd.DataFrame(rows, columns=["group", "epoch", "mean", "std", "whole"])
+            values = np.array([curve[epoch] for curve in some if len(curve) > epoch])
+            row = {"group": label, "epoch": epoch + 1, **_spread(values)}
+            rows.append({**row, "whole": len(values) == len(some)})
+    return pd.DataFrame(rows, columns=["group", "epoch", "mean", "std", "low", "high", "whole"])
 
 
-def _curves(cells: Sequence[Result]) -> list[tuple[grouping.Group, list[list[float]]]]:
+def _spread(values: NDArray[np.float64]) -> dict[str, float]:
+    mean, n = float(values.mean()), len(values)
+    if n == 1:
+        return {"mean": mean, "std": np.nan, "low": np.nan, "high": np.nan}
+    std = float(values.std(ddof=1))
+    margin = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)) * std / n**0.5
+    return {"mean": mean, "std": std, "low": max(mean - margin, 0.0), "high": min(mean + margin, 1.0)}
+
+
+def _curves(groups: Sequence[Group]) -> list[tuple[Group, list[list[float]]]]:
     """Each group that has histories, and its runs' validation accuracies by epoch."""
     found = []
-    for group in grouping.groups(cells):
+    for group in groups:
         runs = [[e["validation_accuracy"] for e in cell.record["history"]] for cell in group.cells if _tells(cell)]
         if runs:
             found.append((group, runs))

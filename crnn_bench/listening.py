@@ -1,7 +1,7 @@
-"""A trained network hears audio files of any length, slice by slice, in bounded memory."""
+"""A trained model hears audio files of any length: slice by slice in bounded memory, or as whole songs."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,15 +9,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from crnn_bench import audio, bundles, slicing
+from crnn_bench import audio, bundles, slicing, trained
 from crnn_bench.aggregations import Aggregation
 from crnn_bench.aggregations.mean_probability import MeanProbability
 from crnn_bench.aggregations.sure_vote import SureVote
 from crnn_bench.audio import UnusableAudioError
-from crnn_bench.bundles import Bundle
+from crnn_bench.bundles import BaselineBundle, Bundle, NetworkBundle
+from crnn_bench.classical import FittedBaseline
 from crnn_bench.errors import BenchError
+from crnn_bench.features.rows import Rows
 from crnn_bench.networks import FittedNetwork
 from crnn_bench.numerics import PLAIN
+from crnn_bench.records import Slices
+from crnn_bench.song import Song
 from crnn_bench.terminal import say
 from crnn_bench.whole import replacing
 
@@ -28,7 +32,7 @@ MOST_DRAWN = 50  # songs in one figure
 
 @dataclass(frozen=True)
 class Timeline:
-    """What a network said of each slice of a song.
+    """What a model said of each slice of a song.
 
     Attributes:
         start_seconds: (n,) where each slice begins.
@@ -64,38 +68,84 @@ class Timeline:
 
 
 def listen(bundle: Bundle, path: Path) -> Timeline:
-    """Cuts a file into slices as training did, and lets the network hear each.
+    """Cuts a file into slices as training did, and lets the model hear each; or lets it hear the whole file at once.
 
     The features are those of training; how songs of more than five minutes get theirs, `Feature.stream` says. Memory
-    does not grow with the song, but for the answers.
+    does not grow with the song, but for the answers, and where the model was trained on whole songs.
 
     Args:
-        bundle: the network.
+        bundle: the model.
         path: an audio file of any length, in any format that `audio.load` reads.
 
     Raises:
         UnusableAudioError: the file is no sound, or shorter than a slice.
-        BenchError: the network hears tables, or cannot be built.
+        BenchError: the model hears ready-made tables, or cannot be built.
         OSError: the file cannot be opened.
     """
-    feature, seconds = bundle.feature, bundle.about["clip_seconds"]
-    classes, length = tuple(bundle.about["classes"]), bundle.about["n_frames"]
-    if feature.is_table:
-        raise BenchError(f"{bundle.path} hears the rows of a table, {type(feature).__name__}, and no audio files")
-    fitted = FittedNetwork(bundle.network, PLAIN, {})
-    tracks = pd.DataFrame({"track_id": [""], "label": classes[:1]})  # neither is looked at
-    answers = [np.empty((0, len(classes)))]
-    for frames in feature.stream(audio.stream(path, feature.sample_rate), length):
-        slices = slicing.cut(tracks, [frames], classes, feature.frames_per_second, seconds)
-        answers.append(fitted.predict_proba(slices).astype(np.float64))
-    probabilities = np.concatenate(answers)
-    if not len(probabilities):
-        least = (length - 1) * feature.hop_samples / feature.sample_rate
-        raise UnusableAudioError(f"shorter than a slice: the network needs at least {least:.2f} s")
+    if isinstance(bundle.feature, Rows):
+        raise BenchError(f"{bundle.path} hears the rows of a ready-made table, Rows, and no audio files")
+    fitted, classes = _fitted(bundle), tuple(bundle.about["classes"])
+    answers = [(fitted.predict_proba(slices), seconds) for slices, seconds in _slices(bundle, path)]
+    if not sum(len(some) for some, _ in answers):
+        least = (bundle.about["n_frames"] - 1) * bundle.feature.hop_samples / bundle.feature.sample_rate
+        raise UnusableAudioError(f"shorter than a slice: the model needs at least {least:.2f} s")
+    probabilities = np.concatenate([some for some, _ in answers], dtype=np.float64)
     if not np.isfinite(probabilities).all():
         raise BenchError(f"{bundle.path} answers with NaN; train it again")
-    slice_seconds = length / feature.frames_per_second
-    return Timeline(np.arange(len(probabilities)) * slice_seconds, slice_seconds, probabilities, classes)
+    seconds = answers[0][1]
+    return Timeline(np.arange(len(probabilities), dtype=np.float64) * seconds, seconds, probabilities, classes)
+
+
+def _fitted(bundle: Bundle) -> FittedNetwork | FittedBaseline:
+    """The model as an experiment knows it."""
+    if isinstance(bundle, NetworkBundle):
+        return FittedNetwork(bundle.network, PLAIN, {})
+    if isinstance(bundle, BaselineBundle):
+        about = bundle.about
+        return FittedBaseline(bundle.baseline, bundle.estimator, about["temperature"], about["n_classes"], {})
+    raise TypeError(type(bundle))
+
+
+def _slices(bundle: Bundle, path: Path) -> Iterator[tuple[Slices, float]]:
+    """A file's slices, some at a time, and the seconds of each; one slice where whole songs are heard."""
+    feature, clip = bundle.feature, bundle.about["clip_seconds"]
+    track = pd.DataFrame({"track_id": [str(path)], "label": bundle.about["classes"][:1]})  # the label is not looked at
+    if clip is None:
+        samples = audio.load(path, feature.sample_rate)
+        seconds = len(samples) / feature.sample_rate
+        pieces = iter([feature.compute(Song(samples, feature.sample_rate)).astype(feature.dtype)])
+    else:
+        length = bundle.about["n_frames"]
+        seconds = length / feature.frames_per_second
+        pieces = feature.stream(audio.stream(path, feature.sample_rate), length)
+    for frames in pieces:
+        rate, classes = feature.frames_per_second, bundle.about["classes"]
+        yield slicing.cut(track, [frames], classes, rate, clip, columns=feature.columns), seconds
+
+
+def table(bundle: Bundle, files: Sequence[str]) -> pd.DataFrame:
+    """One row a file, in their order: `path, label, probability, fault` and `p_<class>` for each class.
+
+    The label is the vote's, and the probabilities are means over slices; a file that cannot be heard has a fault in
+    words, no label, and no probabilities.
+    """
+    rows = []
+    for path in files:
+        row: dict[str, object] = {"path": path, "label": "", "probability": np.nan, "fault": ""}
+        try:
+            timeline = listen(bundle, Path(path))
+        except (UnusableAudioError, OSError) as error:
+            rows.append(row | {"fault": _reason(error)})
+        else:
+            means = dict(zip(timeline.classes, timeline.compiled().tolist(), strict=True))
+            answered = {"label": timeline.label, "probability": means[timeline.label]}
+            rows.append(row | answered | {f"p_{name}": mean for name, mean in means.items()})
+    probabilities = [f"p_{name}" for name in bundle.about["classes"]]
+    return pd.DataFrame(rows, columns=["path", "label", "probability", "fault", *probabilities])
+
+
+def _reason(error: UnusableAudioError | OSError) -> str:
+    return f"cannot be opened ({error.strerror or error})" if isinstance(error, OSError) else str(error)
 
 
 def answer(model: str, files: Sequence[Path], timeline: Path | None) -> None:
@@ -104,29 +154,28 @@ def answer(model: str, files: Sequence[Path], timeline: Path | None) -> None:
     A file that is given twice is heard once.
 
     Args:
-        model: a bundle, or a results folder, of which the network with the lowest validation loss is taken.
+        model: a bundle, or a results folder, of which the model with the best weighted F1 on validation songs is taken.
         files: audio files.
         timeline: a CSV or PNG file, if one is wanted.
 
     Raises:
-        BenchError: there is no such network; or files could not be heard, after all others are done.
+        BenchError: there is no such model; or files could not be heard, after all others are done.
     """
     files = list(dict.fromkeys(files))
     if timeline:
         _refuse_unwritable(timeline, len(files))
-    bundle = bundles.load(bundles.find(model))
-    say(f"{bundle.about['name']}: {bundle.about['n_classes']} classes, slices of {bundle.about['clip_seconds']:g} s")
+    bundle = bundles.load(trained.choose(model))
+    clip = bundle.about["clip_seconds"]
+    slices = "whole songs" if clip is None else f"slices of {clip:g} s"
+    say(f"{bundle.about['name']}: {bundle.about['n_classes']} classes, {slices}")
     heard: dict[str, Timeline] = {}
     failures = []
     for path in files:
         name = os.fsencode(path).decode(errors="backslashreplace")  # not every file's name is text
         try:
             heard[name] = listen(bundle, path)
-        except UnusableAudioError as error:
-            failures.append(f"{name}: {error}")
-            say(failures[-1])
-        except OSError as error:
-            failures.append(f"{name}: cannot be opened ({error.strerror or error})")
+        except (UnusableAudioError, OSError) as error:
+            failures.append(f"{name}: {_reason(error)}")
             say(failures[-1])
         else:
             _tell(name, heard[name])

@@ -1,5 +1,6 @@
 """A cell whose data is there: its split proved, its slices and weights at hand, before anything is trained."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,12 @@ from numpy.typing import NDArray
 
 from crnn_bench import augmenting, classical, networks, searching, slicing, splitting, transfer
 from crnn_bench import catalogue as catalogues
-from crnn_bench.altered import Altered
+from crnn_bench.altered import Altered, Form
 from crnn_bench.augmentations import Augmentation
 from crnn_bench.augmenting import Augmenter, forms
 from crnn_bench.cells import Cell
 from crnn_bench.datasets import Dataset
+from crnn_bench.deformations import Deformation
 from crnn_bench.feature_store import FeatureStore
 from crnn_bench.features import Feature
 from crnn_bench.networks import Start
@@ -39,6 +41,7 @@ class Plan:
         augmentations: of the training slices, built.
         start: the weights that `init_from` names.
         brought: version of the trained weights that the network itself brings, if any.
+        deformations: of the test songs, built.
     """
 
     cell: Cell
@@ -50,6 +53,7 @@ class Plan:
     augmentations: tuple[Augmentation, ...] = ()
     start: Start | None = None
     brought: str = ""
+    deformations: tuple[Deformation, ...] = ()
 
     @property
     def identity(self) -> str:
@@ -59,7 +63,7 @@ class Plan:
         """
         split = [self.split.table.to_numpy().tolist(), self.split.group, self.split.validation_group]
         weights = (self.start.digest if self.start else "") + self.brought
-        heard = [self.feature.key, *(form.key for form in forms(self.augmentations))]
+        heard = [self.feature.key, *(form.key for form in (*forms(self.augmentations), *self.forms))]
         return digest([self.cell.describe(), self.catalogue.digest, split, heard, self.cell.code, weights])
 
     @property
@@ -86,6 +90,11 @@ class Plan:
         return len(test & train), len(test)
 
     @property
+    def forms(self) -> list[Form]:
+        """In which the test songs are heard, too."""
+        return [form for deformation in self.deformations for form in deformation.forms.values()]
+
+    @property
     def unused(self) -> list[str]:
         """Usable tracks that the split puts into no part."""
         return sorted(set(self.catalogue.table["track_id"]) - set(self.split.table["track_id"]))
@@ -105,7 +114,28 @@ class Plan:
     def slices(self, part: str) -> Slices:
         """The slices of one part."""
         tracks = self.tracks(part)
-        arrays = self.store.arrays(tracks)
+        return self._cut(tracks, self.store.arrays(tracks))
+
+    def deformed(self) -> Iterator[tuple[Deformation, float, Slices]]:
+        """The test part's slices in each strength of each deformation; a song that is too short now has none."""
+        tracks = self.tracks("test")
+        for deformation, strength, store in self._deformed_stores():
+            yield deformation, strength, self._cut(tracks, store.copies(tracks))
+
+    def unheard(self) -> Iterator[tuple[Deformation, float, list[str]]]:
+        """In each strength of each deformation, the test songs that are shorter than a slice."""
+        cell = self.cell
+        least = slicing.least_frames(cell.clip_seconds, self.feature.frames_per_second, cell.slice_rule)
+        for deformation, strength, store in self._deformed_stores():
+            stored = store.lookup(self.tracks("test"))
+            yield deformation, strength, stored.loc[stored["n_frames"] < least, "track_id"].tolist()
+
+    def _deformed_stores(self) -> Iterator[tuple[Deformation, float, FeatureStore]]:
+        for deformation in self.deformations:
+            for strength, form in deformation.forms.items():
+                yield deformation, strength, FeatureStore(self.store.root, Altered(self.feature, form))
+
+    def _cut(self, tracks: pd.DataFrame, arrays: Sequence[NDArray[np.floating]]) -> Slices:
         rate, columns = self.feature.frames_per_second, self.feature.columns
         cell = self.cell
         return slicing.cut(tracks, arrays, self.catalogue.classes, rate, cell.clip_seconds, cell.slice_rule, columns)
@@ -146,7 +176,8 @@ def plan(cell: Cell, tracks: pd.DataFrame, root: Path) -> Plan:
     augmentations = tuple(choice.build() for choice in cell.augment)
     augmenting.check(augmentations, feature)
     start, brought = transfer.start_of(cell, feature), networks.version(cell.model) if cell.trainer else ""
-    planned = Plan(cell, dataset, feature, catalogue, split, store, augmentations, start, brought)
+    deformations = tuple(choice.build() for choice in cell.robustness)
+    planned = Plan(cell, dataset, feature, catalogue, split, store, augmentations, start, brought, deformations)
     if cell.trainer:
         transfer.refuse_heard(planned.start, planned.tracks("test"))
         networks.check(cell.model, planned.slices("test"), len(catalogue.classes), planned.start)

@@ -159,6 +159,16 @@ def refuse_unless_above(built: object, **bounds: float) -> None:
             raise BenchError(message, argument=name)
 
 
+def refuse_outside(built: object, name: str, least: float, most: float) -> None:
+    """Raises `BenchError` where an argument, or a value of its list, is out of bounds, or the list is empty."""
+    given = getattr(built, name)
+    listed = isinstance(given, tuple)
+    values = given if listed else (given,)
+    if not values or not all(least <= value <= most for value in values):  # nor NaN
+        wanted = ("one or more numbers " if listed else "") + f"from {least:g} to {most:g}"
+        raise BenchError(f"{type(built).__name__}: {name} must be {wanted}, got {given}", argument=name)
+
+
 def digest(description: object, length: int = 16) -> str:
     """A short, stable hash of plain data; the same on every machine and in every process."""
     text = json.dumps(description, sort_keys=True, ensure_ascii=False)

@@ -9,8 +9,10 @@ import pandas as pd
 from crnn_bench import augmenting, catalogue, feature_store
 from crnn_bench.altered import Altered
 from crnn_bench.cells import Cell, Experiment
+from crnn_bench.datasets import Dataset
 from crnn_bench.feature_store import Faults
 from crnn_bench.features import Feature
+from crnn_bench.planning import Plan
 from crnn_bench.plugins import Choice
 from crnn_bench.terminal import follow, say
 
@@ -44,29 +46,68 @@ def prepare(work: Experiment, listed: Mapping[Choice, pd.DataFrame], workers: in
         if tracks.attrs.get("remark"):
             say(f"{dataset.name}: {tracks.attrs['remark']}")
         features = _features([cell for cell in work.cells if cell.dataset == chosen])
-        names = _in_words(features)
-        todo = feature_store.missing(root, tracks, features)
-        faults: Faults = {}
-        if todo:
-            few = 1 if dataset.features else workers  # the table is read already, in this process
-            steps = feature_store.extract(dataset, tracks, features, root, few)
-            seconds, faults = follow(dataset.name, len(todo), steps)
-            rate = len(todo) / seconds
-            speed[chosen] = {"extract_seconds": seconds, "extract_tracks_per_second": rate}
-            say(f"{dataset.name}: {names} of {len(todo)} tracks extracted in {seconds:.1f} s, {rate:.1f} tracks/s")
-        else:
-            say(f"{dataset.name}: {names} of {tracks['track_id'].nunique()} tracks are stored")
+        speed[chosen], faults = _extract(dataset, tracks, features, f"{_in_words(features)} of", root, workers)
         found = feature_store.FeatureStore(root, features[0]).lookup(tracks)
         stored = found.loc[found["reason"] != "", ["track_id", "reason"]].to_numpy().tolist()
         tell_rejected(faults | dict(stored))
     return Prepared(listed, speed, root)
 
 
+def deform(plans: Sequence[Plan], prepared: Prepared, workers: int | None = None) -> None:
+    """Extracts what is missing of the deformed songs, of those alone that some cell tests; says which are too short.
+
+    Args:
+        plans: of all cells.
+        prepared: what they were planned from.
+        workers: processes; one a usable core without it.
+    """
+    for chosen, tracks in prepared.listings.items():
+        concerned = [planned for planned in plans if planned.cell.dataset == chosen and planned.deformations]
+        if not concerned:
+            continue
+        tested = {track for planned in concerned for track in planned.split.test}
+        forms = {form.key: form for planned in concerned for form in planned.forms}
+        plain = {planned.feature.key: planned.feature for planned in concerned}
+        altered = [Altered(feature, form) for form in forms.values() for feature in plain.values()]
+        songs = tracks[tracks["track_id"].isin(tested)]
+        what = f"{' and '.join(type(feature).__name__ for feature in plain.values())} in {len(forms)} deformations of"
+        _extract(concerned[0].dataset, songs, altered, what, prepared.root, workers)
+        _tell_unheard(concerned)
+
+
+def _extract(
+    dataset: Dataset, tracks: pd.DataFrame, features: Sequence[Feature], what: str, root: Path, workers: int | None
+) -> tuple[dict[str, float], Faults]:
+    """Extracts what is missing, and says so; returns how fast that went, and which tracks could not be opened."""
+    todo = feature_store.missing(root, tracks, features)
+    if not todo:
+        say(f"{dataset.name}: {what} {tracks['track_id'].nunique()} tracks are stored")
+        return {}, {}
+    few = 1 if dataset.features else workers  # the table is read already, in this process
+    seconds, faults = follow(dataset.name, len(todo), feature_store.extract(dataset, tracks, features, root, few))
+    rate = len(todo) / seconds
+    say(f"{dataset.name}: {what} {len(todo)} tracks extracted in {seconds:.1f} s, {rate:.1f} tracks/s")
+    return {"extract_seconds": seconds, "extract_tracks_per_second": rate}, faults
+
+
+def _tell_unheard(plans: Sequence[Plan]) -> None:
+    """Says how many test songs are too short for a slice once they are deformed."""
+    said = dict.fromkeys(
+        f"{planned.dataset.name}: {deformation.name}, {strength:g} {deformation.unit}, leaves {len(short)} of "
+        f"{len(planned.split.test)} test songs shorter than a slice of {planned.cell.clip_seconds:g} s, e.g. {short[0]}"
+        for planned in plans
+        for deformation, strength, short in planned.unheard()
+        if short
+    )
+    for line in said:
+        say(line)
+
+
 def _features(cells: Sequence[Cell]) -> list[Feature]:
-    """What some cells of one dataset hear, each once: songs as they are first, altered ones for training after them."""
+    """What some cells of one dataset hear, each once: songs as they are, then altered ones for training, by form."""
     plain = {feature.key: feature for feature in (cell.features.build() for cell in cells)}
     altered = {feature.key: feature for cell in cells for feature in _altered(cell)}
-    return [*plain.values(), *altered.values()]
+    return [*plain.values(), *sorted(altered.values(), key=lambda feature: feature.form.key)]
 
 
 def _altered(cell: Cell) -> list[Altered]:

@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from crnn_bench import evaluation, grouping, plugins
+from crnn_bench import evaluation, plugins, statistics
+from crnn_bench.cells import Published
+from crnn_bench.grouping import Group
+from crnn_bench.metrics import Additive
 from crnn_bench.plugins import Choice
-from crnn_bench.records import Predictions
-from crnn_bench.results import Result
 from crnn_bench.schedules.constant import Constant
+from crnn_bench.statistics import Interval
 
 PROTOCOL = ("dataset", "dataset.subset", "split", "features", "model", "clip_seconds")  # an empty field fits everything
 AT_DEFAULTS = {
@@ -28,44 +30,52 @@ OF_THE_PAPERS = {
     "init_from": None,
 }
 WHAT = ["split", "model", "clip", "part", "level", "metric"]
+NUMBERS = ["ours", "low", "high", "published", "tolerance", "verdict", "source"]
 
 
-def beside(cells: Sequence[Result]) -> pd.DataFrame:
+def beside(groups: Sequence[Group], reproduced: Sequence[Published] = ()) -> pd.DataFrame:
     """One row a published number whose protocol some cells follow, with every argument at its default.
 
+    Args:
+        groups: of finished cells.
+        reproduced: more numbers, of whichever cells they name, whatever their other arguments.
+
     Returns:
-        Columns `split, model, clip, part, level, metric, ours` (mean over seeds, folds pooled), `published` and
-        `source`; no rows where nothing is published.
+        Columns `split, model, clip, part, level, metric`, `ours` (mean over seeds, folds pooled), `low, high` (its 95%
+        interval, where the metric has one), `published`, `tolerance`, `verdict` (where ours lies: `within`, `above` or
+        `below` the tolerance; blank where none is known) and `source`; no rows where nothing is published.
     """
-    known = numbers()
+    known = _known()
     rows = []
-    for group in grouping.groups(cells):
-        followed = next(iter(group.runs.values()))[0].record["parameters"]
+    for group in groups:
+        followed = group.cells[0].record["parameters"]
         words = {"split": group.words["split"], "model": group.words["model"], "clip": group.clip}
-        fitting = known[[_fits(row, followed) for row in known[[*PROTOCOL]].to_dict("records")]]
-        for number in fitting.itertuples() if len(fitting) and _is_plain(followed) else ():
-            ours = _score(group, number.part, f"{number.level}/{number.metric}")
+        fitting = [number for number in known if number.fits(followed)]
+        plain = fitting if fitting and _is_plain(followed) else []
+        for number in [*plain, *(number for number in reproduced if number.fits(followed))]:
+            ours = _score(group, number)
             place = {"part": number.part, "level": number.level, "metric": number.metric}
-            rows.append({**words, **place, "ours": ours, "published": number.value, "source": number.source})
-    return pd.DataFrame(rows, columns=[*WHAT, "ours", "published", "source"])
+            values = {"ours": ours.value, "low": ours.low, "high": ours.high, "published": number.value}
+            judged = {"tolerance": number.tolerance, "verdict": number.verdict(ours.value), "source": number.source}
+            rows.append({**words, **place, **values, **judged})
+    return pd.DataFrame(rows, columns=[*WHAT, *NUMBERS]).astype({"tolerance": float})
 
 
 def numbers() -> pd.DataFrame:
-    """All published numbers: what protocol, part, level and metric each is of, its value, best trial and source."""
+    """All published numbers: what protocol, part, level and metric each is of, value, best trial, tolerance, source."""
     text = dict.fromkeys(PROTOCOL, str)
     with resources.files("crnn_bench").joinpath("published.csv").open() as file:
-        return pd.read_csv(file, dtype=text, keep_default_na=False, na_values={"best": [""]})
+        return pd.read_csv(file, dtype=text, keep_default_na=False, na_values={"best": [""], "tolerance": [""]})
 
 
-def _fits(row: Mapping[str, str], followed: Mapping[str, Any]) -> bool:
-    """A field may name alternatives: `Fma|FmaFeatures`."""
-    return all(row[name] == "" or _text(name, followed.get(name)) in row[name].split("|") for name in PROTOCOL)
-
-
-def _text(name: str, value: object) -> str:
-    if name == "clip_seconds":
-        return "song" if value is None else f"{value:g}"
-    return str(value)
+def _known() -> list[Published]:
+    found = []
+    for row in numbers().rename(columns={"dataset.subset": "subset"}).to_dict("records"):
+        clip, tolerance = row["clip_seconds"], row["tolerance"]
+        row |= {"clip_seconds": clip if clip == "song" else float(clip)}
+        row |= {"tolerance": None if np.isnan(tolerance) else tolerance}
+        found.append(Published(**{str(n): value for n, value in row.items() if n not in ("best", "tolerance_of")}))
+    return found
 
 
 def _is_plain(followed: Mapping[str, Any]) -> bool:
@@ -82,10 +92,11 @@ def _is_plain(followed: Mapping[str, Any]) -> bool:
     return True
 
 
-def _score(group: grouping.Group, part: str, name: str) -> float:
+def _score(group: Group, number: Published) -> Interval:
     """The mean over seeds."""
-    found = []
-    for seed in group.runs.values():
-        pooled = Predictions.joined([cell.predictions.of(part) for cell in seed])
-        found.append(evaluation.scores(pooled, grouping.hears_slices(seed[0]))[name])
-    return float(np.mean(found))
+    (metric,) = (metric for metric in evaluation.metrics() if metric.name == number.metric)
+    answers = group.answers(number.level, evaluation.rule_of(metric), number.part)
+    if isinstance(metric, Additive):
+        return statistics.interval(answers, metric)
+    value = np.mean([metric.score(some.truth, some.probabilities) for some in answers.values()])
+    return Interval(float(value), np.nan, np.nan)

@@ -24,36 +24,48 @@ class Result:
         predictions: of validation and test slices.
         record: plain data: `name, identity, parameters, classes, run_id`, counts, seconds, history.
         embeddings: `track_id, part, label` and the bottleneck `e0 …` of every slice, or `None`.
+        deformed: predictions of deformed test slices, or `None`; more columns say how each was deformed: `deformation,
+            strength, unit, undeformed` (the strength that leaves a song as it is).
     """
 
     predictions: Predictions
     record: dict[str, Any]
     embeddings: pd.DataFrame | None
+    deformed: Predictions | None = None
 
     @property
     def name(self) -> str:
         """Of the cell's files."""
         return str(self.record["name"])
 
-    def save(self, out: Path) -> list[Path]:
-        """Writes `predictions/NAME.parquet` and, where there are some, `embeddings/NAME.parquet`, each whole or not."""
+    def save(self, out: Path) -> dict[str, Path]:
+        """Writes `FOLDER/NAME.parquet`, each whole or not: the `predictions`, and `embeddings` and `deformed` if any.
+
+        Returns:
+            Files by folder.
+        """
         table = pa.Table.from_pandas(self.predictions.table, preserve_index=False)
         metadata = {**(table.schema.metadata or {}), RECORD: json.dumps(self.record).encode()}
-        written = [_write(table.replace_schema_metadata(metadata), predictions_path(out, self.name))]
+        tables = {"predictions": table.replace_schema_metadata(metadata)}
         if self.embeddings is not None:
-            vectors = pa.Table.from_pandas(self.embeddings, preserve_index=False)
-            written.append(_write(vectors, embeddings_path(out, self.name)))
-        return written
+            tables["embeddings"] = pa.Table.from_pandas(self.embeddings, preserve_index=False)
+        if self.deformed is not None:
+            tables["deformed"] = pa.Table.from_pandas(self.deformed.table, preserve_index=False)
+        return {folder: _write(some, _path(out, folder, self.name)) for folder, some in tables.items()}
 
 
 def predictions_path(out: Path, name: str) -> Path:
     """Where a cell's predictions are."""
-    return out / "predictions" / f"{name}.parquet"
+    return _path(out, "predictions", name)
 
 
 def embeddings_path(out: Path, name: str) -> Path:
     """Where a cell's bottleneck vectors are."""
-    return out / "embeddings" / f"{name}.parquet"
+    return _path(out, "embeddings", name)
+
+
+def _path(out: Path, folder: str, name: str) -> Path:
+    return out / folder / f"{name}.parquet"
 
 
 def load(out: Path, name: str) -> Result:
@@ -62,16 +74,19 @@ def load(out: Path, name: str) -> Result:
     Raises:
         BenchError: the file is damaged or not ours.
     """
-    path, vectors = predictions_path(out, name), embeddings_path(out, name)
+    path, vectors, answers = (_path(out, folder, name) for folder in ("predictions", "embeddings", "deformed"))
     try:
         table = pq.read_table(path)
         record = json.loads((table.schema.metadata or {})[RECORD])
         embeddings = pd.read_parquet(vectors) if vectors.is_file() else None
+        deformed = pd.read_parquet(answers) if answers.is_file() else None
     except (OSError, KeyError, ValueError, pa.ArrowException) as error:
         raise BenchError(
             f"{path} is no whole predictions file ({type(error).__name__}); remove it and run again"
         ) from None
-    return Result(Predictions(table.to_pandas(), tuple(record["classes"])), record, embeddings)
+    classes = tuple(record["classes"])
+    heard = None if deformed is None else Predictions(deformed, classes)
+    return Result(Predictions(table.to_pandas(), classes), record, embeddings, heard)
 
 
 def _write(table: pa.Table, path: Path) -> Path:

@@ -3,19 +3,36 @@
 import os
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from crnn_bench import experiment, grouping, planning, provenance, report, tables, tracking
-from crnn_bench.cells import Cell, Experiment
+from crnn_bench import (
+    auditing,
+    bundles,
+    console,
+    dashboard,
+    experiment,
+    grouping,
+    planning,
+    provenance,
+    registry,
+    report,
+    tables,
+    tracking,
+    trained,
+)
+from crnn_bench.cells import Experiment
 from crnn_bench.errors import BenchError
 from crnn_bench.planning import Plan
 from crnn_bench.plugins import digest
-from crnn_bench.preparing import Prepared, listings, prepare, tell_rejected
+from crnn_bench.preparing import Prepared, deform, listings, prepare, tell_rejected
 from crnn_bench.results import predictions_path
 from crnn_bench.terminal import say, show
-from crnn_bench.wording import in_words
+from crnn_bench.wording import printable
+
+CURVES = ("train_loss", "validation_loss", "validation_accuracy", "slices_per_second")  # of each epoch, in MLflow
 
 
 def plan(work: Experiment, prepared: Prepared) -> list[Plan]:
@@ -83,6 +100,7 @@ def run(work: Experiment, out: Path, uri: str | None, rerun: bool) -> None:
     tracker = tracking.connect(uri, work.name)
     prepared = prepare(work, listed)
     plans = plan(work, prepared)
+    deform(plans, prepared)
     failures: list[str] = []
     telling = grouping.varied([planned.cell.parameters for planned in plans])
     rejected = {row.track_id: row.reason for planned in plans for row in planned.catalogue.rejected.itertuples()}
@@ -90,29 +108,43 @@ def run(work: Experiment, out: Path, uri: str | None, rerun: bool) -> None:
     if others:
         say(f"{len(others)} finished cells in {out} are not of this grid: kept, but not in its tables (see --out)")
     report.begin(out, work, [planned.name for planned in plans], rejected)
-    with tracker.parent(f"{work.name}: {len(plans)} cells", _tags(plans)) as parent:
+    datasets = ", ".join(sorted({planned.dataset.name for planned in plans}))
+    verdict, audited = auditing.of_run(plans, prepared, out)
+    tags = {"kind": "experiment", "dataset": datasets, **verdict, **_commit()}
+    tracker.describe(dashboard.question(work.text), dashboard.views(telling))
+    with tracker.parent(f"{work.name}: {len(plans)} cells", tags) as parent:
+        parent.log_files(*audited)
         try:
             for number, planned in enumerate(plans, 1):
-                name = title(planned.cell, telling)
+                name = dashboard.title(planned.cell, telling)
                 heading = f"[{number}/{len(plans)}] {name}"
                 if not rerun and _is_finished(planned, tracker, out):
                     say(f"{heading}: finished before")
                     continue
                 try:
-                    _run_cell(planned, name, heading, work, out, tracker, prepared.speed.get(planned.cell.dataset, {}))
+                    tags = dashboard.tags(planned, telling) | _commit()
+                    _run_cell(planned, heading, work, out, tracker.child(name, planned.identity, tags))
                 except BenchError as error:
                     say(f"    failed: {error}")
                     failures.append(f"{name}: {error}")
         finally:  # whatever ended the loop, what is finished gets its tables
             if any(predictions_path(out, planned.name).is_file() for planned in plans):
                 parent.log_files(*report.write(out))
-                parent.log_metrics(tables.aggregates(report.stored(out)))
+                parent.log_metrics(tables.aggregates(grouping.groups(report.stored(out))))
+            for chosen, speed in prepared.speed.items():
+                parent.log_metrics({f"{chosen.label}/{name}": value for name, value in speed.items()})
             seconds = time.perf_counter() - started
             parent.log_metrics({"cells": len(plans), "failed_cells": len(failures), "seconds": seconds})
+        if len(failures) < len(plans):
+            best = _register_best(plans, work, out, tracker)
+            summary = printable(tables.summary(grouping.groups(report.stored(out))))[0]
+            parent.describe(dashboard.note(work.text, summary, str(out), best))
     fault = f"{len(failures)} of {len(plans)} cells failed: {failures[0]}" if failures else ""
     if len(failures) == len(plans):
         raise BenchError(fault)
     _tell_results(out, uri, f"{len(plans)} cells in {time.perf_counter() - started:.0f} s")
+    if best:
+        say(f"best on validation songs: {best}")
     if failures:
         raise BenchError(fault)
 
@@ -121,16 +153,32 @@ def _is_finished(planned: Plan, tracker: tracking.Tracker, out: Path) -> bool:
     """Whether a run finished the cell and its files are here, or could be fetched."""
     known = tracker.finished(planned.identity)
     if known and not predictions_path(out, planned.name).is_file():
-        tracker.fetch(known, ("embeddings", "figures", "models", "searches", "splits", "predictions"), out)
+        tracker.fetch(known, ("embeddings", "deformed", "figures", "models", "searches", "splits", "predictions"), out)
     return known is not None and predictions_path(out, planned.name).is_file()
 
 
+def _register_best(plans: Sequence[Plan], work: Experiment, out: Path, tracker: tracking.Tracker) -> str:
+    """Registers the finished cell that is the best on validation songs; tells its address and name, if there is one."""
+    runs = {planned.name: tracker.finished(planned.identity) for planned in plans}
+    paths = [bundles.path_of(out, name, ending) for name in runs if runs[name] for ending in trained.ENDINGS]
+    path = trained.best(path for path in paths if path.is_file())
+    if not path:
+        return ""
+    about = bundles.load(path).about
+    name, scores = about["name"], {score: f"{value:.3f}" for score, value in about.get("validation", {}).items()}
+    told = f"{name}: of {work.name}'s cells the best on its validation songs"
+    told += f" (weighted F1 {scores['song/f1']})" if scores else ""
+    tags = {"cell": name, **{f"validation/{score}": value for score, value in scores.items()}}
+    address = registry.register(work.name, runs[name] or "", path, about["classes"], told, tags, tracker.uri)
+    return f"{name} ({address})"
+
+
 def _tell_results(out: Path, uri: str, cost: str) -> None:
-    table, shared = report.console_table(out)
-    say("Weighted F1 on test songs, mean (best) over seeds:")
+    table, shared = console.summary(out)
+    say("Weighted F1 on test songs, mean [95% interval] over seeds:")
     show(table)
     say(shared)
-    theirs = report.published_table(out)
+    theirs = console.published_numbers(out)
     if theirs:
         say("Published numbers of this dataset and protocol beside ours (mean over seeds):")
         show(theirs)
@@ -140,27 +188,19 @@ def _tell_results(out: Path, uri: str, cost: str) -> None:
 
 
 def _run_cell(
-    planned: Plan,
-    name: str,
-    heading: str,
-    work: Experiment,
-    out: Path,
-    tracker: tracking.Tracker,
-    speed: Mapping[str, float],
+    planned: Plan, heading: str, work: Experiment, out: Path, child: AbstractContextManager[tracking.Run]
 ) -> None:
     """Runs a cell in a child run, which ends FINISHED only when everything is stored."""
-    tags = _tags([planned]) | {"split": planned.cell.split.label, "model": planned.cell.model.label}
-    with tracker.child(name, planned.identity, tags) as log:
+    with child as log:
         say(f"{heading}: {_songs(planned)}")
 
         def on_epoch(epoch: Mapping[str, float]) -> None:
-            log.log_metrics({name: value for name, value in epoch.items() if name != "epoch"}, step=int(epoch["epoch"]))
+            log.log_epoch({name: epoch[name] for name in CURVES}, int(epoch["epoch"]))
             losses = f"training loss {epoch['train_loss']:.3f}, validation loss {epoch['validation_loss']:.3f}"
             say(f"    epoch {epoch['epoch']:.0f}: {losses}, {epoch['slices_per_second']:.0f} slices/s")
 
         result, model = experiment.run(planned, planned.store.root.parent, on_epoch, _tell_trial, out)
         result = replace(result, record={**result.record, "run_id": log.run_id, "experiment": work.name})
-        log.log_metrics(speed)
         documents = {
             "environment.json": provenance.environment(),
             "experiment.json": {"yaml": work.text, "set": list(work.overrides)},
@@ -193,32 +233,12 @@ def _songs(planned: Plan) -> str:
     return "; ".join(words)
 
 
-def title(cell: Cell, telling: Sequence[str] = ()) -> str:
-    """A cell in words: what tells it apart from the others.
-
-    Args:
-        cell: the point of the grid.
-        telling: parameters that differ among the cells of one model.
-    """
-    pooling = cell.parameters.get("model.pooling")
-    words = [cell.model.label + (f" ({in_words(pooling)} pooling)" if pooling else "")]
-    if not cell.trainer and cell.model.build().features is None:
-        words[0] += f" on {cell.features.label}"
-    fold = cell.split.arguments.get("fold")
-    words.append(cell.split.label + ("" if fold is None else f" fold {fold}"))
-    words.append("whole songs" if cell.clip_seconds is None else f"{cell.clip_seconds:g} s")
-    others = [name for name in telling if name in cell.parameters and name not in ("features", "model.pooling")]
-    words += [f"{name.rpartition('.')[2]} {in_words(cell.parameters[name])}" for name in others]
-    return ", ".join([*words, f"seed {cell.model_seed}"])
-
-
 def store_uri(out: Path) -> str:
     """The SQLite store in a results folder."""
     return f"sqlite:///{(out / 'mlflow.db').resolve()}"
 
 
-def _tags(plans: Sequence[Plan]) -> dict[str, str]:
-    """Tags that the dashboard filters by."""
-    tags = {"dataset": ", ".join(sorted({planned.dataset.name for planned in plans}))}
+def _commit() -> dict[str, str]:
+    """The tag that MLflow shows as a link to the code."""
     commit = provenance.commit()
-    return tags | ({"mlflow.source.git.commit": commit} if commit else {})
+    return {"mlflow.source.git.commit": commit} if commit else {}

@@ -1,12 +1,14 @@
 """Values of an experiment's YAML, checked against the signature of the class that takes them."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar, get_args, get_origin
 
 from crnn_bench import plugins
-from crnn_bench.cells import InitFrom, Search
+from crnn_bench.cells import Cell, InitFrom, Published, Search
 from crnn_bench.errors import BenchError
+from crnn_bench.features import Feature
+from crnn_bench.metrics import Metric
 from crnn_bench.plugins import Choice, unknown
 from crnn_bench.source import Source, Where
 
@@ -16,6 +18,7 @@ FAMILIES = {
     "split": ("crnn_bench.splits.SplitStrategy",),
     "model": ("crnn_bench.models.Network", "crnn_bench.baselines.Baseline"),
     "augment": ("crnn_bench.augmentations.Augmentation",),
+    "robustness": ("crnn_bench.deformations.Deformation",),
 }
 T = TypeVar("T")
 DISTRIBUTIONS = ("uniform", "loguniform", "randint")
@@ -82,6 +85,41 @@ def augment(source: Source, given: Any, where: Where) -> tuple[Choice, ...]:
     if not isinstance(given, list):
         raise source.error(where, f"expected a list of augmentations such as [TimeMask], got {given!r}")
     return tuple(choice(source, "augment", one, (*where, index)) for index, one in enumerate(given))
+
+
+def robustness(source: Source, dataset: Choice, feature: Feature, given: Any, where: Where) -> tuple[Choice, ...]:
+    """Deformations of test songs, as `augment` lists; each of its own name, and possible with the dataset's feature."""
+    if not isinstance(given, list):
+        raise source.error(where, f"expected a list of deformations such as [Noise, Gain], got {given!r}")
+    if given and dataset.build().features:
+        raise source.error(where, f"songs have to be heard anew, but {dataset.label} holds ready-made features")
+    chosen = tuple(choice(source, "robustness", one, (*where, index)) for index, one in enumerate(given))
+    names: list[str] = []
+    for index, deformation in enumerate(one.build() for one in chosen):
+        try:
+            deformation.check(feature.sample_rate)
+        except BenchError as error:
+            raise source.error((*where, index), str(error)) from None
+        if deformation.name in names:
+            raise source.error((*where, index), f"{deformation.name} comes twice; give one of them all strengths")
+        names.append(deformation.name)
+    return chosen
+
+
+def reproduce(source: Source, given: Any, where: Where, cells: Sequence[Cell]) -> tuple[Published, ...]:
+    """Published numbers, each of them of some cell."""
+    if not isinstance(given, list):
+        raise source.error(where, f"expected a list of published numbers, each with value and source, got {given!r}")
+    known = {cls().name for cls in plugins.options(Metric).values()}
+    found = []
+    for index, one in enumerate(given):
+        number, place = settings(source, Published, one, (*where, index)), (*where, index)
+        if number.metric not in known:
+            raise source.error((*place, "metric"), unknown(number.metric, sorted(known)))
+        if not any(number.fits(cell.parameters) for cell in cells):
+            raise source.error(place, "is of no cell of this experiment; see its dataset, split, model, clip_seconds")
+        found.append(number)
+    return tuple(found)
 
 
 def init_from(source: Source, given: Any, where: Where) -> InitFrom | None:

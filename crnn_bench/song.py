@@ -21,9 +21,16 @@ class Song:
         self.samples = samples
         self.sample_rate = sample_rate
         self._known: dict[Hashable, object] = {}
+        self._newest: tuple[Hashable, object] | None = None
 
     def once(self, key: Hashable, compute: Callable[[], T]) -> T:
         """Returns what `compute` gives, and gives the same again whenever it is asked for `key`."""
         if key not in self._known:
             self._known[key] = compute()
         return self._known[key]  # type: ignore[return-value]
+
+    def lately(self, key: Hashable, compute: Callable[[], T]) -> T:
+        """As `once`, but only the newest is remembered: for what is as large as the song itself."""
+        if self._newest is None or self._newest[0] != key:
+            self._newest = key, compute()
+        return self._newest[1]  # type: ignore[return-value]

@@ -1,4 +1,4 @@
-"""Stored cells → the tables of an experiment: a row a cell, and the paper's mean and best over seeds."""
+"""Stored cells → the tables of an experiment: a row a cell, and the paper's mean over seeds with its interval."""
 
 import json
 import re
@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from crnn_bench import evaluation
-from crnn_bench.grouping import LEVELS, argument, groups, hears_slices, labels, varied
+from crnn_bench import evaluation, statistics
+from crnn_bench.grouping import LEVELS, Group, argument, hears_slices, varied
+from crnn_bench.metrics.weighted_f1 import WeightedF1
 from crnn_bench.plugins import digest
 from crnn_bench.results import Result
+from crnn_bench.statistics import Interval
 from crnn_bench.wording import numbers_last
 
 COLUMNS = {
@@ -64,66 +66,56 @@ def scores_of(cell: Result) -> dict[str, float]:
     return found | {f"validation/{name}": value for name, value in checked.items()}
 
 
-def summary(cells: Sequence[Result]) -> pd.DataFrame:
-    """The paper's table: a row a split, level and model; for each clip length mean, best and deviation over seeds."""
+def summary(groups: Sequence[Group]) -> pd.DataFrame:
+    """The paper's table: a row a split, level and model; for each clip length what `_spread` tells."""
     rows: dict[str, dict[str, Any]] = {}
     for level in LEVELS:
-        for group in groups(cells):
+        for group in groups:
             values = group.scores[level].dropna()
             if values.empty:
                 continue
             first = {**group.words, "level": level, "seeds": len(values), "pooled_folds": group.folds_in_words}
             row = rows.setdefault(level + group.key, first)
-            row |= _spread(group.clip, values.tolist())
+            row |= _spread(group.clip, values.tolist(), group.intervals[level])
             row |= {f"{group.clip} {word}": value for word, value in group.costs.items()}
     return numbers_last(pd.DataFrame(list(rows.values())))
 
 
-def aggregations(cells: Sequence[Result]) -> pd.DataFrame:
-    """Weighted F1 per song by the rule that compiles slices: a row a group of cells, mean, best and deviation a rule.
+def aggregations(groups: Sequence[Group]) -> pd.DataFrame:
+    """Weighted F1 per song by the rule that compiles slices: a row a group of cells, and for each rule its `_spread`.
 
     Models that hear whole songs have nothing to compile, and no rows.
     """
     rows = []
-    for group in groups(cells):
-        if hears_slices(group.cells[0]):
+    for group in groups:
+        if group.hears_slices:
             about = {"clip": group.clip, "seeds": len(group.all_scores), "pooled_folds": group.folds_in_words}
             row: dict[str, Any] = {**group.words, **about}
             for rule in evaluation.aggregations():
                 name = "song/f1" if rule.name == evaluation.SONG_RULE else f"song/f1/{rule.name}"
-                row |= _spread(rule.name, [found[name] for found in group.all_scores])
+                sure = statistics.interval(group.answers("song", rule), WeightedF1())
+                row |= _spread(rule.name, [found[name] for found in group.all_scores], sure)
             rows.append(row)
     return numbers_last(pd.DataFrame(rows))
 
 
-def _spread(heading: str, values: Sequence[float]) -> dict[str, float]:
-    """Mean, best and deviation over seeds."""
+def _spread(heading: str, values: Sequence[float], sure: Interval) -> dict[str, float]:
+    """Mean, best and deviation over seeds, and the mean's 95% interval."""
     deviation = float(np.std(values, ddof=1)) if len(values) > 1 else np.nan
-    return {f"{heading} mean": float(np.mean(values)), f"{heading} best": max(values), f"{heading} std": deviation}
+    told = {"mean": float(np.mean(values)), "best": max(values), "std": deviation, "low": sure.low, "high": sure.high}
+    return {f"{heading} {what}": value for what, value in told.items()}
 
 
-def aggregates(cells: Sequence[Result]) -> dict[str, float]:
-    """Mean, best and deviation of weighted F1 by a name that MLflow takes: `SongSplit CRNN 3 s/song/f1 mean`."""
+def aggregates(groups: Sequence[Group]) -> dict[str, float]:
+    """What `_spread` tells of weighted F1 by a name that MLflow takes: `SongSplit CRNN 3 s/song/f1 mean`."""
     found: dict[str, float] = {}
-    for group in groups(cells):
+    for group in groups:
         name = re.sub(
             r"[^\w\-. ]", "_", " ".join([*(word for word in list(group.words.values())[1:] if word), group.clip])
         )
         if len(name) > LONGEST_NAME:
             name = f"{name[:LONGEST_NAME]} {digest([group.key, group.clip])}"
-        for level in LEVELS:
-            values = group.scores[level].dropna().tolist()
-            told = _spread(f"{name}/{level}/f1", values) if values else {}
+        for level, sure in group.intervals.items():
+            told = _spread(f"{name}/{level}/f1", group.scores[level].tolist(), sure)
             found |= {what: value for what, value in told.items() if not np.isnan(value)}
     return found
-
-
-def bars(cells: Sequence[Result]) -> pd.DataFrame:
-    """The same for a bar chart: `group` (text), `level`, `mean`, `std`."""
-    found = groups(cells)
-    rows = []
-    for group, label in zip(found, labels(found), strict=True):
-        for level in LEVELS:
-            values = group.scores[level]
-            rows.append({"group": label, "level": level, "mean": values.mean(), "std": values.std()})
-    return pd.DataFrame(rows)

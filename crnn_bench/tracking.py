@@ -1,8 +1,9 @@
 """Runs → MLflow: an experiment of the same name, a parent run an invocation, a child run a cell."""
 
+import json
 import os
 import tempfile
-import warnings
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,11 +15,8 @@ os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 import mlflow
-import numpy as np
-from mlflow.entities import RunStatus
+from mlflow.entities import Metric, RunStatus
 from mlflow.exceptions import MlflowException
-from mlflow.models import ModelSignature
-from mlflow.types import Schema, TensorSpec
 from sqlalchemy.exc import SQLAlchemyError
 
 from crnn_bench.errors import BenchError
@@ -26,7 +24,10 @@ from crnn_bench.errors import BenchError
 SERVER_ANSWERS_WITHIN_SECONDS = 5
 CELL_TAG = "crnn_bench.cell"
 KIND = {"mlflow.experimentKind": "custom_model_development"}  # opens the dashboard on model training, not on chat
-REQUIREMENTS = ["crnn-bench"]
+NOTE = "mlflow.note.content"
+VIEW = "mlflow.sharedViewState."
+SECONDS_BETWEEN_EPOCHS = 10.0  # a batch takes some 40 ms on SQLite, and should take less than 1 % of the fit
+MOST_IN_BATCH = 1000  # MLflow's limit
 STORE_FAULTS = (MlflowException, SQLAlchemyError)
 
 
@@ -43,9 +44,10 @@ class Tracker:
     experiment_id: str
 
     def finished(self, cell: str) -> str | None:
-        """The id of a run that finished this cell, or `None`."""
+        """The id of the newest run that finished this cell, or `None`."""
         query = f"tags.`{CELL_TAG}` = '{cell}' and attributes.status = 'FINISHED'"
-        found = mlflow.MlflowClient(self.uri).search_runs([self.experiment_id], query, max_results=1)
+        newest = ["attributes.start_time DESC"]
+        found = mlflow.MlflowClient(self.uri).search_runs([self.experiment_id], query, max_results=1, order_by=newest)
         return found[0].info.run_id if found else None
 
     @contextmanager
@@ -66,15 +68,22 @@ class Tracker:
     @contextmanager
     def _run(self, name: str, tags: Mapping[str, str], nested: bool = False) -> Iterator["Run"]:
         run = mlflow.start_run(experiment_id=self.experiment_id, run_name=name, nested=nested, tags=dict(tags))
-        status = RunStatus.FAILED
+        status, log = RunStatus.FAILED, Run(run.info.run_id)
         try:
-            yield Run(run.info.run_id)
+            yield log
             status = RunStatus.FINISHED
         except KeyboardInterrupt:
             status = RunStatus.KILLED
             raise
         finally:
+            log.flush()
             mlflow.end_run(RunStatus.to_string(status))
+
+    def describe(self, text: str, views: Mapping[str, Any]) -> None:
+        """Shows a text (Markdown) on the experiment's page, and shares views of it, as the dashboard itself does."""
+        tags = {NOTE: text} | {f"{VIEW}{name}": json.dumps(view) for name, view in views.items()}
+        for name, value in tags.items():
+            mlflow.MlflowClient(self.uri).set_experiment_tag(self.experiment_id, name, value)
 
     def fetch(self, run_id: str, folders: Sequence[str], out: Path) -> None:
         """Downloads the files in some folders of a finished run to the same paths below `out`, each whole or not."""
@@ -88,19 +97,43 @@ class Tracker:
             raise BenchError(f"cannot fetch the files of run {run_id} ({error}); use --rerun") from None
 
 
-@dataclass(frozen=True)
 class Run:
-    """An open run."""
+    """An open run.
 
-    run_id: str
+    Args:
+        run_id: MLflow's.
+    """
+
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        self._waiting: list[Metric] = []
+        self._sent = time.monotonic()
 
     def log_parameters(self, parameters: Mapping[str, Any]) -> None:
         """All parameters at once."""
         mlflow.log_params({name: str(value) for name, value in parameters.items()}, run_id=self.run_id)
 
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Numbers in one batch; `step` is an epoch."""
-        mlflow.log_metrics({name: float(value) for name, value in metrics.items()}, step=step, run_id=self.run_id)
+    def log_epoch(self, metrics: Mapping[str, float], epoch: int) -> None:
+        """An epoch's numbers; they are sent every ten seconds at most, so that short epochs do not wait for a store."""
+        self._waiting += _metrics(metrics, epoch)
+        if time.monotonic() - self._sent > SECONDS_BETWEEN_EPOCHS:
+            self.flush()
+
+    def log_metrics(self, metrics: Mapping[str, float]) -> None:
+        """Numbers of the whole run, in one batch with the epochs that wait."""
+        self._waiting += _metrics(metrics, 0)
+        self.flush()
+
+    def flush(self) -> None:
+        """Sends what waits."""
+        client, waiting = mlflow.MlflowClient(), self._waiting
+        self._waiting, self._sent = [], time.monotonic()
+        for first in range(0, len(waiting), MOST_IN_BATCH):
+            client.log_batch(self.run_id, metrics=waiting[first : first + MOST_IN_BATCH])
+
+    def describe(self, text: str) -> None:
+        """Shows a text (Markdown) at the head of the run's page."""
+        mlflow.MlflowClient().set_tag(self.run_id, NOTE, text)
 
     def log_dataset(self, name: str, digest: str, source: str) -> None:
         """Which tracks the run used, by name and digest."""
@@ -118,50 +151,6 @@ class Run:
     def log_json(self, content: Any, name: str) -> None:
         """Plain data as a JSON artifact."""
         mlflow.log_dict(content, name, run_id=self.run_id)
-
-    def log_network(self, network: Any, shape: tuple[int, int], n_classes: int, about: dict[str, Any]) -> None:
-        """A PyTorch network with its signature: slices (batch, bins, frames) to logits; no pickle (PyTorch's `pt2`).
-
-        Args:
-            network: in evaluation mode.
-            shape: of a slice, (bins, frames).
-            n_classes: of the logits.
-            about: labels, features and split, kept with the weights.
-        """
-        example = np.zeros((2, *shape), np.float32)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="The tensor attributes self\\.")
-            warnings.filterwarnings("ignore", category=FutureWarning)
-            mlflow.pytorch.log_model(
-                network,
-                name="model",
-                signature=_signature((-1, *shape), (-1, n_classes)),
-                input_example=example,
-                serialization_format="pt2",
-                pip_requirements=REQUIREMENTS,
-                metadata=about,
-            )
-
-    def log_estimator(self, estimator: Any, shape: tuple[int, ...], about: dict[str, Any]) -> None:
-        """A scikit-learn estimator with its signature: what it hears to class numbers; no pickle (`skops`).
-
-        Args:
-            estimator: fitted.
-            shape: of one input, (columns,), or (-1, bins) where it takes frames.
-            about: labels, features and split, kept with the estimator.
-        """
-        import skops.io
-
-        ours = skops.io.get_untrusted_types(data=skops.io.dumps(estimator))  # written here, so trusted here
-        mlflow.sklearn.log_model(
-            estimator,
-            name="model",
-            signature=_signature((-1, *shape), (-1,), output=np.int64),
-            serialization_format="skops",
-            skops_trusted_types=ours,
-            pip_requirements=REQUIREMENTS,
-            metadata=about,
-        )
 
 
 def connect(uri: str, experiment: str) -> Tracker:
@@ -194,6 +183,11 @@ def connect(uri: str, experiment: str) -> Tracker:
     return Tracker(uri, number)
 
 
+def _metrics(values: Mapping[str, float], step: int) -> list[Metric]:
+    now = int(1000 * time.time())
+    return [Metric(name, float(value), now, step) for name, value in values.items()]
+
+
 def _reason(error: Exception) -> str:
     """The database's own words in a fault's many lines, or the first line."""
     lines = str(error).splitlines() or [type(error).__name__]
@@ -217,8 +211,3 @@ def _greet(uri: str) -> None:
             f"no tracking server answers at {uri}; start one with `mlflow server`, or give no --tracking-uri and no "
             "MLFLOW_TRACKING_URI"
         ) from None
-
-
-def _signature(inputs: tuple[int, ...], outputs: tuple[int, ...], output: type = np.float32) -> ModelSignature:
-    floats = np.dtype(np.float32)
-    return ModelSignature(Schema([TensorSpec(floats, inputs)]), Schema([TensorSpec(np.dtype(output), outputs)]))

@@ -5,8 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from crnn_bench import bundles
-from crnn_bench.bundles import Bundle
+from crnn_bench import trained
+from crnn_bench.bundles import NetworkBundle, load_network
 from crnn_bench.cells import Cell
 from crnn_bench.errors import BenchError
 from crnn_bench.features import Feature
@@ -25,7 +25,7 @@ def start_of(cell: Cell, feature: Feature) -> Start | None:
         return None
     try:
         alike = {name: cell.parameters[name] for name in ("split", "clip_seconds")}
-        bundle = bundles.load(bundles.find(cell.init_from.run, cell.model.label, cell.model_seed, alike))
+        bundle = load_network(trained.find(cell.init_from.run, cell.model.label, cell.model_seed, alike))
     except BenchError as error:
         raise BenchError(f"init_from: {error}") from None
     theirs, mine = bundle.about["features"], Choice.of(feature).describe()
@@ -43,7 +43,7 @@ def warm(cell: Cell, slices: Slices, n_classes: int, out: Path | None) -> Start 
     wanted = (cell.model.describe(), n_classes, slices.n_bins, int(slices.length[0]), cell.model_seed, cell.split_seed)
     files = sorted(out.glob("models/*.pt"), key=lambda path: path.stat().st_mtime, reverse=True) if out else []
     for path in files:
-        bundle = bundles.load(path)
+        bundle = load_network(path)
         about = bundle.about
         seeds = (about["parameters"]["model_seed"], about["parameters"]["split_seed"])
         if (about["model"], about["n_classes"], about["n_bins"], about["n_frames"], *seeds) == wanted:
@@ -81,6 +81,6 @@ def _heard(start: Start | None, test: pd.DataFrame) -> list[str]:
     return list(test.loc[test["content"].isin(start.heard if start else ()), "track_id"])
 
 
-def _start(bundle: Bundle, layers: tuple[str, ...], freeze: bool) -> Start:
+def _start(bundle: NetworkBundle, layers: tuple[str, ...], freeze: bool) -> Start:
     about = bundle.about
     return Start(bundle.state_dict, layers, freeze, about["name"], bundle.digest, frozenset(about["heard"]))

@@ -9,7 +9,7 @@ import pandas as pd
 from crnn_bench.plugins import short_name
 
 COSTS = {"n_parameters": "parameters", "n_learned": "learned", "mflop_per_slice": "MFLOP"}
-NUMBERS = ("mean", "best", "std", *COSTS.values())  # what columns of numbers end in
+NUMBERS = ("mean", "best", "std", "low", "high", *COSTS.values())  # what columns of numbers end in
 UNITS = ((1e9, " G"), (1e6, " M"), (1e3, " k"))
 
 
@@ -44,13 +44,15 @@ def span(numbers: Sequence[float], word: Callable[[float], str]) -> str:
     return "–".join(words)
 
 
-def mean_best(mean: float, best: float) -> str:
-    """The paper's way to sum up seeds, `0.765 (0.768)`."""
-    return "–" if np.isnan(mean) else f"{mean:.3f} ({best:.3f})"
+def with_bounds(value: float, low: float, high: float) -> str:
+    """A score and its interval, `0.895 [0.81–0.96]`; the score alone where the interval is not known."""
+    if np.isnan(value):
+        return "–"
+    return f"{value:.3f}" + ("" if np.isnan(low) else f" [{low:.2f}–{high:.2f}]")
 
 
 def printable(short: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """A table as it is read: one text column for mean and best, `0.765 (0.768)`, and those columns' names.
+    """A table as it is read: one text column for mean and interval, `0.765 [0.74–0.79]`, and those columns' names.
 
     Before them come what networks cost, where that is known: `parameters`, and `MFLOP` a slice, which grow with the
     clip length and are then given from the least to the greatest.
@@ -58,7 +60,7 @@ def printable(short: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     leading = [name for name in short if not is_number(name)]
     scores = [name.removesuffix(" mean") for name in short if name.endswith(" mean")]
     printed = {
-        name: [mean_best(*pair) for pair in zip(short[f"{name} mean"], short[f"{name} best"], strict=True)]
+        name: [with_bounds(*row) for row in short[[f"{name} {what}" for what in ("mean", "low", "high")]].to_numpy()]
         for name in scores
     }
     costs = pd.DataFrame([_costs_in_words(row) for row in short.to_dict("records")])

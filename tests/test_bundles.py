@@ -1,6 +1,7 @@
-"""Networks as files: what is in them, how they are opened, and which one is meant."""
+"""Trained models as files: what is in them, how they are opened, and which one is meant."""
 
 import importlib
+import io
 import json
 import sys
 import zipfile
@@ -9,16 +10,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from crnn_bench import bundles
+from crnn_bench import bundles, trained
+from crnn_bench.baselines import Baseline
+from crnn_bench.baselines.mfcc_svm import MfccSVM
+from crnn_bench.classical import FittedBaseline
 from crnn_bench.errors import BenchError
 from crnn_bench.features.log_mel import LogMel
 from crnn_bench.models.crnn import CRNN
 from crnn_bench.plugins import Choice
 from crnn_bench.poolings.average import Average
 from tests.conftest import ARTISTS
+from tests.test_baselines import fitted
 
 ARGUMENTS: dict[str, Any] = {"conv_channels": (3, 5), "pool_sizes": ((8, 4), (16, 4)), "pooling": Average}
 ABOUT: dict[str, Any] = {
@@ -228,14 +234,138 @@ def test_a_network_of_ones_own_is_found_by_its_path(tmp_path: Path, monkeypatch:
     mine = importlib.import_module("bundled_by_me").Mine(128, 32, 4, width=6).eval()
     bundles.save(tmp_path / "models" / "mine.pt", mine, {**ABOUT, "model": Choice(type(mine), {"width": 6}).describe()})
     sys.modules.pop("bundled_by_me")
-    assert bundles.find(str(tmp_path), "bundled_by_me.Mine") == tmp_path / "models" / "mine.pt"
+    assert trained.find(str(tmp_path), "bundled_by_me.Mine") == tmp_path / "models" / "mine.pt"
     loaded = bundles.load(tmp_path / "models" / "mine.pt").network
     x = torch.randn(2, 128, 32)
     with torch.no_grad():
         assert torch.equal(loaded(x), mine(x))
 
 
+# Baselines
+
+
+def save_baseline(path: Path, cls: type[Baseline], **change: Any) -> FittedBaseline:
+    model, _ = fitted(cls)
+    about = {**ABOUT, "model": Choice.of(model.baseline).describe(), "temperature": model.temperature, "n_classes": 3}
+    bundles.save_baseline(path, model.estimator, {**about, **change})
+    return model
+
+
+def test_a_baselines_file_holds_no_pickle(tmp_path: Path) -> None:
+    save_baseline(tmp_path / "one.skops", MfccSVM)
+    with zipfile.ZipFile(tmp_path / "one.skops") as file:
+        names = file.namelist()
+        assert {Path(name).suffix for name in names} <= {".json", ".npy"}
+        assert json.loads(file.read("about.json"))["name"] == ABOUT["name"]
+        for name in names:
+            assert name.endswith(".json") or np.load(io.BytesIO(file.read(name)), allow_pickle=False) is not None
+
+
+@pytest.mark.parametrize(
+    "damage", [write_cut, write_zip, lambda path: path.write_bytes(b"")], ids=["cut", "zip", "empty"]
+)
+def test_a_baselines_file_that_is_not_whole_is_refused(tmp_path: Path, damage: Callable[[Path], object]) -> None:
+    path = tmp_path / "one.skops"
+    if damage is not Path.touch:
+        save_baseline(path, MfccSVM)
+    damage(path)
+    with pytest.raises(BenchError, match=r"one\.skops is no whole model bundle"):
+        bundles.load(path)
+
+
+def rewrite(path: Path, change: Callable[[str], str]) -> None:
+    """Changes the archive's description of what is to be built."""
+    with zipfile.ZipFile(path) as file:
+        content = {name: file.read(name) for name in file.namelist()}
+    content["schema.json"] = change(content["schema.json"].decode()).encode()
+    with zipfile.ZipFile(path, "w") as file:
+        for name, data in content.items():
+            file.writestr(name, data)
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [("posix", "system"), ("subprocess", "Popen"), ("sklearn.externals", "Anything"), ("crnn_bench_evil", "Trap")],
+)
+def test_an_estimator_with_a_foreign_type_is_not_opened(tmp_path: Path, module: str, name: str) -> None:
+    path = tmp_path / "one.skops"
+    save_baseline(path, MfccSVM)
+
+    def foreign(schema: str) -> str:
+        tree = json.loads(schema)
+        return json.dumps({**tree, "__module__": module, "__class__": name})
+
+    rewrite(path, foreign)
+    with pytest.raises(BenchError, match=rf"one\.skops holds {module}\.{name}, which no estimator of a baseline needs"):
+        bundles.load(path).estimator  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_a_damaged_estimator_is_told_in_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "one.skops"
+    save_baseline(path, MfccSVM)
+    rewrite(path, lambda schema: schema[:-20])
+    with pytest.raises(BenchError, match=r"one\.skops: its estimator cannot be read") as caught:
+        bundles.load(path).estimator  # type: ignore[attr-defined]  # noqa: B018
+    assert "\n" not in str(caught.value)
+
+
+def test_a_baseline_of_ones_own_is_found_by_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "fitted_by_me.py").write_text(
+        "from sklearn.linear_model import RidgeClassifier\n\nfrom crnn_bench.baselines.mfcc_svm import MfccSVM\n\n\n"
+        "class Mine(RidgeClassifier):\n    pass\n\n\n"
+        "class Own(MfccSVM):\n    def classifier(self, seed):\n        return Mine()\n"
+    )
+    importlib.invalidate_caches()
+    model = save_baseline(tmp_path / "one.skops", importlib.import_module("fitted_by_me").Own)
+    again = bundles.load(tmp_path / "one.skops").estimator  # type: ignore[attr-defined]
+    np.testing.assert_array_equal(again[-1].coef_, model.estimator[-1].coef_)
+
+
+def test_a_baseline_has_no_weights_to_begin_with(tmp_path: Path) -> None:
+    save_baseline(tmp_path / "one.skops", MfccSVM)
+    with pytest.raises(BenchError, match=r"one\.skops is a baseline, and has no weights"):
+        bundles.load_network(tmp_path / "one.skops")
+
+
 # Which one is meant
+
+
+def put(out: Path, name: str, song: float | None, slice_: float | None = None, loss: float = 0.5) -> None:
+    """A network, or a baseline where the name ends so, with its scores on validation songs."""
+    scores = {key: score for key, score in (("song/f1", song), ("slice/f1", slice_)) if score is not None}
+    if name.endswith(".skops"):
+        save_baseline(out / "models" / name, MfccSVM, validation=scores, validation_loss=None)
+    else:
+        bundles.save(out / "models" / name, network(), {**ABOUT, "validation": scores, "validation_loss": loss})
+
+
+def test_a_folder_stands_for_its_best_model_of_either_kind(tmp_path: Path) -> None:
+    put(tmp_path, "b.pt", 0.7, 0.9, loss=0.1)
+    put(tmp_path, "c.skops", 0.8, 0.5)
+    assert trained.choose(str(tmp_path)).name == "c.skops"
+    put(tmp_path, "d.pt", 0.8, 0.6, loss=0.9)
+    assert trained.choose(str(tmp_path)).name == "d.pt", "slices decide between models whose songs are even"
+    put(tmp_path, "e.skops", 0.8)
+    assert trained.choose(str(tmp_path)).name == "e.skops", "a whole song is its own slice"
+    put(tmp_path, "a.skops", 0.8)
+    assert trained.choose(str(tmp_path)).name == "a.skops", "names decide between equals"
+    assert trained.choose(str(tmp_path / "models" / "b.pt")).name == "b.pt"
+
+
+def test_bundles_that_tell_no_scores_come_last_and_go_by_their_loss(tmp_path: Path) -> None:
+    for name, loss in (("a.pt", 0.9), ("b.pt", 0.2)):
+        bundles.save(tmp_path / "models" / name, network(), {**ABOUT, "validation_loss": loss})
+    assert trained.choose(str(tmp_path)).name == "b.pt"
+    put(tmp_path, "c.pt", 0.0, 0.0, loss=3.0)
+    assert trained.choose(str(tmp_path)).name == "c.pt"
+
+
+def test_a_folder_without_models_is_told(tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match=r"holds no trained model \(models/\*\.pt or \*\.skops\)"):
+        trained.choose(str(tmp_path))
+    with pytest.raises(BenchError, match="no such results folder"):
+        trained.choose(str(tmp_path / "nowhere"))
 
 
 @pytest.fixture
@@ -260,7 +390,7 @@ def several(tmp_path: Path) -> Path:
 def test_a_folders_network_is_the_one_of_the_seed_or_the_best(
     several: Path, model: str | None, seed: int | None, expected: str
 ) -> None:
-    assert bundles.find(str(several), model, seed) == several / "models" / f"{expected}.pt"
+    assert trained.find(str(several), model, seed) == several / "models" / f"{expected}.pt"
 
 
 def test_of_one_seed_the_network_of_the_same_split_and_length_comes_before_the_best(tmp_path: Path) -> None:
@@ -274,25 +404,25 @@ def test_of_one_seed_the_network_of_the_same_split_and_length_comes_before_the_b
         about = {**ABOUT, "parameters": parameters, "validation_loss": loss}
         bundles.save(bundles.path_of(tmp_path, name), network(), about)
     for split, seconds, expected in (("AlbumSplit", 3.0, "c"), ("AlbumSplit", 10.0, "b"), ("SongKFold", 3.0, "a")):
-        found = bundles.find(str(tmp_path), "CRNN", 0, {"split": split, "clip_seconds": seconds})
+        found = trained.find(str(tmp_path), "CRNN", 0, {"split": split, "clip_seconds": seconds})
         assert found.stem == expected
-    assert bundles.find(str(tmp_path)).stem == "a"
+    assert trained.find(str(tmp_path)).stem == "a"
 
 
 def test_a_file_is_meant_as_it_is(several: Path) -> None:
     path = several / "models" / "d.pt"
-    assert bundles.find(str(path), "CRNN", 1) == path
+    assert trained.find(str(path), "CRNN", 1) == path
 
 
 def test_where_nothing_fits_the_line_says_what_there_is(several: Path, tmp_path: Path) -> None:
     about = {**ABOUT, "model": {"class_path": "of_my_own.Mine", "init_args": {}}}
     bundles.save(bundles.path_of(tmp_path / "mine", "mine"), network(), about)
     with pytest.raises(BenchError, match=r"mine holds no CRNN, but of_my_own\.Mine"):
-        bundles.find(str(tmp_path / "mine"), "CRNN")
+        trained.find(str(tmp_path / "mine"), "CRNN")
     with pytest.raises(BenchError, match=r"unknown name 'CRN' \(did you mean 'CRNN'\?\)"):
-        bundles.find(str(several), "CRN")
+        trained.find(str(several), "CRN")
     (tmp_path / "splits").mkdir()
     with pytest.raises(BenchError, match="splits holds no trained network"):
-        bundles.find(str(tmp_path / "splits"))
+        trained.find(str(tmp_path / "splits"))
     with pytest.raises(BenchError, match="nowhere: no such results folder, nor a file of its models/"):
-        bundles.find(str(tmp_path / "nowhere"))
+        trained.find(str(tmp_path / "nowhere"))

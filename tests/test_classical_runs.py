@@ -4,11 +4,13 @@ import json
 from pathlib import Path
 
 import mlflow
+import numpy as np
 import pandas as pd
 import pytest
 from mlflow.entities import Run
 
-from crnn_bench import cli, config, preparing, results, runner
+from crnn_bench import bundles, cli, config, listening, preparing, results, runner
+from crnn_bench.bundles import BaselineBundle
 
 YAML = """
 name: searched
@@ -73,22 +75,22 @@ def test_whole_songs_have_no_slice_level(out: Path) -> None:
 
 
 @pytest.mark.parametrize("model", ["KNN", "GaussianMixture"])
-def test_a_stored_model_says_what_was_predicted(out: Path, model: str) -> None:
-    """Of vectors and of frames, read from MLflow: `skops`, no pickle."""
-    mlflow.set_tracking_uri(f"sqlite:///{out / 'mlflow.db'}")
-    run = child(out, model)
-    (logged,) = mlflow.search_logged_models(
-        [run.info.experiment_id], f"source_run_id = '{run.info.run_id}'", output_format="list"
-    )
-    info = mlflow.models.get_model_info(logged.model_uri)
-    assert info.flavors["sklearn"]["serialization_format"] == "skops"
+def test_a_tracked_model_says_what_was_predicted(out: Path, model: str, tmp_path: Path) -> None:
+    """Of vectors and of frames, fetched from MLflow."""
+    client, run = mlflow.MlflowClient(f"sqlite:///{out / 'mlflow.db'}"), child(out, model)
+    (found,) = client.list_artifacts(run.info.run_id, "models")
+    bundle = bundles.load(Path(client.download_artifacts(run.info.run_id, found.path, str(tmp_path))))
+    assert isinstance(bundle, BaselineBundle)
+    assert (type(bundle.baseline).__name__, bundle.about["clip_seconds"]) == (model, None)
     work = config.load(out.parent / "searched.yaml")
     planned = runner.plan(work, preparing.prepare(work, preparing.listings(work), 1))
     (plan,) = [plan for plan in planned if plan.cell.model.label == model]
-    inputs = plan.cell.model.build().inputs(plan.slices("test"))
-    said = results.load(out, plan.name).predictions.of("test").probabilities
-    assert list(mlflow.sklearn.load_model(logged.model_uri).predict(inputs)) == list(said.argmax(axis=1))
-    assert info.signature.inputs.inputs[0].shape == ((-1, 57) if model == "KNN" else (-1, -1, 20))
+    said = results.load(out, plan.name).predictions.of("test")
+    path = Path(plan.tracks("test").set_index("track_id").loc[said.table["track_id"][0], "path"])
+    heard = listening.listen(bundle, path)
+    np.testing.assert_allclose(heard.probabilities, said.probabilities[:1], rtol=0, atol=1e-6)
+    if model == "KNN":
+        assert str(bundle.estimator[-1].n_neighbors) == run.data.params["searched.n_neighbors"]
 
 
 def test_a_finished_cells_trials_are_fetched_into_another_folder(out: Path, tmp_path: Path) -> None:

@@ -199,14 +199,13 @@ def test_the_summary_is_mean_best_and_deviation_over_seeds(seen: Place) -> None:
 
 def test_the_page_needs_no_other_file(seen: Place) -> None:
     page = (seen.out / "report.html").read_text()
-    assert page.count("data:image/png;base64,") == 1 + 2 * 2
-    assert re.findall(r"(?:src|href)=\"(?!data:)[^\"]*", page) == []
+    assert re.findall(r"(?:src|href)=\"(?!data:|#)[^\"]*", page) == []
     assert "2 of 2 cells are finished" in page
     assert "grid: {split: [AlbumSplit]" in page
 
 
 def test_run_prints_the_table_and_where_everything_is(seen: Place) -> None:
-    assert "Weighted F1 on test songs, mean (best) over seeds:" in seen.printed
+    assert "Weighted F1 on test songs, mean [95% interval] over seeds:" in seen.printed
     assert "[1/2] MfccSVM, AlbumSplit, 1 s, seed 0" in seen.printed
     assert "[2/2] MfccSVM, AlbumSplit, 1 s, seed 1" in seen.printed
     short = pd.read_csv(seen.out / "summary.csv")
@@ -277,10 +276,11 @@ def test_the_page_tells_overrides_and_what_was_left_out(
     assert cli.main(["run", "own.yaml", "--set", "clip_seconds=2", "--out", "out"]) == 0
     page = Path("out/report.html").read_text()
     assert "--set clip_seconds=2" in page
-    assert "Alder/Alder 0/bad.mp3: cannot be decoded" in page
-    assert "Birch/Birch 1/copy.wav: same audio as Birch/Birch 0/song 0.wav; kept once" in page
+    told = re.sub("<[^>]*>+", ": ", page).replace(": : ", ": ")
+    assert "Alder/Alder 0/bad.mp3: cannot be decoded" in told
+    assert "Birch/Birch 1/copy.wav: same audio as Birch/Birch 0/song 0.wav; kept once" in told
     for track in ("Cedar/Cedar 0/song 0.wav", "Alder/Alder 1/stolen.wav"):
-        assert f"{track}: same audio under the labels Alder and Cedar" in page
+        assert f"{track}: same audio under the labels Alder and Cedar" in told
     assert pd.read_csv("out/results.csv")["n_rejected"].tolist() == [4]
 
 

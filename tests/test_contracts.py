@@ -3,6 +3,7 @@
 import ast
 import importlib
 import inspect
+import pickle
 import re
 import sys
 from collections.abc import Iterator
@@ -23,10 +24,11 @@ from crnn_bench.aggregations import Aggregation
 from crnn_bench.augmentations import Augmentation
 from crnn_bench.baselines import Baseline
 from crnn_bench.datasets import Dataset
+from crnn_bench.deformations import Deformation
 from crnn_bench.errors import BenchError
 from crnn_bench.features import Feature
 from crnn_bench.features.rows import Rows
-from crnn_bench.metrics import Metric
+from crnn_bench.metrics import Additive, Metric
 from crnn_bench.models import Network
 from crnn_bench.plugins import Choice
 from crnn_bench.poolings import Pooling
@@ -51,6 +53,7 @@ FAMILIES: tuple[type, ...] = (
     Readout,
     Schedule,
     Augmentation,
+    Deformation,
     Baseline,
     Aggregation,
     Metric,
@@ -232,7 +235,9 @@ def test_defaults_cannot_be_changed_from_outside(family: type, cls: type) -> Non
     assert not any(isinstance(default, (list, dict, set)) for default in defaults)
 
 
-@pytest.mark.parametrize("cls", [*of(Dataset), *of(Feature), *of(SplitStrategy), *of(Augmentation), *of(Baseline)])
+@pytest.mark.parametrize(
+    "cls", [*of(Dataset), *of(Feature), *of(SplitStrategy), *of(Augmentation), *of(Deformation), *of(Baseline)]
+)
 def test_arguments_are_stored_under_their_own_names(cls: type) -> None:
     """So that an object describes itself, and can be built again."""
     built = with_defaults(cls)
@@ -369,24 +374,102 @@ def test_aggregations_agree_where_every_slice_is_certain(cls: type[Aggregation])
     assert cls().song_probabilities(certain[:1]).tolist() == [0, 0, 1, 0]
 
 
-@pytest.mark.parametrize("cls", of(Metric))
+every_metric = pytest.mark.parametrize("cls", of(Metric))
+answered = st.tuples(st.integers(1, 30), st.integers(2, 6), st.integers(0, 10**6)).map(lambda drawn: answers(*drawn))
+
+
+def answers(items: int, classes: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Class numbers and probabilities in 64ths, with many ties."""
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, classes, items), rng.multinomial(64, rng.dirichlet(np.ones(classes)), items) / 64
+
+
+@every_metric
 @quick
-@given(
-    pairs=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=30),
-    seed=st.integers(0, 100),
-)
-def test_metrics_lie_between_0_and_1_in_any_order(cls: type[Metric], pairs: list[tuple[int, int]], seed: int) -> None:
-    truth, predicted = np.array(pairs).T
-    score = cls().score(truth, np.eye(5)[predicted])
+@given(answered=answered, seed=st.integers(0, 100))
+def test_no_score_is_beyond_the_best_one_in_any_order(cls: type[Metric], answered: Any, seed: int) -> None:
+    truth, probabilities = answered
+    before = truth.copy(), probabilities.copy()
+    score = cls().score(truth, probabilities)
     assert isinstance(score, float)
-    assert 0 <= score <= 1
-    assert cls().score(truth, np.eye(5)[truth]) == pytest.approx(1)
+    assert np.isnan(score) or 0 <= score <= 1 or (cls.best == 0 and score > 0)
     order = np.random.default_rng(seed).permutation(len(truth))
-    assert cls().score(truth[order], np.eye(5)[predicted[order]]) == pytest.approx(score)
-    assert cls().score(truth, np.eye(5)[(truth + 1) % 5]) == 0
+    assert cls().score(truth[order], probabilities[order]) == pytest.approx(score, nan_ok=True)
+    assert np.array_equal(truth, before[0])
+    assert np.array_equal(probabilities, before[1])
+
+
+@every_metric
+@quick
+@given(labels=st.lists(st.integers(0, 4), min_size=2, max_size=30).filter(lambda labels: len(set(labels)) > 1))
+def test_perfect_answers_are_the_best_and_wrong_ones_are_not(cls: type[Metric], labels: list[int]) -> None:
+    assert cls().score(np.array(labels), np.eye(5)[labels]) == pytest.approx(cls.best)
+    truth = np.arange(25) % 5
+    wrong = cls().score(truth, np.eye(5)[(truth + 1) % 5])
+    assert abs(wrong - cls.best) > 0.1
+    assert wrong == 0 or not cls.of_votes
+
+
+@every_metric
+def test_no_items_have_no_score(cls: type[Metric]) -> None:
+    """0 would read as the worst there is, or as the best."""
+    assert np.isnan(cls().score(np.zeros(0, dtype=np.int64), np.zeros((0, 5))))
+
+
+@pytest.mark.parametrize("cls", [cls for cls in of(Metric) if cls.of_votes])
+@quick
+@given(answered=answered)
+def test_metrics_of_votes_read_the_answer_alone(cls: type[Metric], answered: Any) -> None:
+    truth, probabilities = answered
+    told = np.eye(probabilities.shape[1])[probabilities.argmax(axis=1)]
+    assert cls().score(truth, told) == cls().score(truth, probabilities)
+
+
+@pytest.mark.parametrize("cls", [cls for cls in of(Metric) if issubclass(cls, Additive)])
+@quick
+@given(answered=answered, seed=st.integers(0, 100))
+def test_sums_score_resampled_items(cls: type[Additive], answered: Any, seed: int) -> None:
+    """The score of items that are drawn several times is that of the summands, weighed so; many draws at once."""
+    truth, probabilities = answered
+    drawn = np.random.default_rng(seed).integers(0, len(truth), (3, len(truth)))
+    weights = np.array([np.bincount(some, minlength=len(truth)) for some in drawn], dtype=np.float64)
+    summands = cls().summands(truth, probabilities)
+    expected = [cls().score(truth[some], probabilities[some]) for some in drawn]
+    totals = np.tensordot(weights, summands, axes=1)
+    assert cls().of(totals).tolist() == pytest.approx(expected)
+    assert cls().of(totals / 7).tolist() == pytest.approx(expected), "weights may be fractions"
 
 
 @pytest.mark.parametrize("family", [Metric, Aggregation])
 def test_names_of_columns_are_unlike(family: type) -> None:
     names = [cls.name for cls in of(family)]
     assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("cls", of(Deformation))
+def test_deformations_give_songs_that_are_the_same_each_time(cls: type[Deformation]) -> None:
+    """Of every strength: other samples, finite ones, in proportion to the song, which itself stays as it is."""
+    deformation = cls()
+    deformation.check(16000)
+    song = Song(tones(1, 0, 0), 16000)
+    before = song.samples.copy()
+    found = {strength: form.alter(song) for strength, form in deformation.forms.items()}
+    assert np.array_equal(song.samples, before)
+    again = {strength: form.alter(Song(before, 16000)) for strength, form in cls().forms.items()}
+    for strength, samples in found.items():
+        assert samples.dtype == np.float32
+        assert np.isfinite(samples).all()
+        assert np.array_equal(samples, again[strength])
+        assert len(samples) != len(before) or np.abs(samples - before).max() > 1e-3
+        assert 1 / 4 <= len(samples) / len(before) <= 4
+
+
+@pytest.mark.parametrize("cls", of(Deformation))
+def test_deformations_go_from_weak_to_strong_or_upwards(cls: type[Deformation]) -> None:
+    deformation = cls()
+    strengths = list(deformation.forms)
+    assert strengths == sorted(strengths, reverse=deformation.undeformed == np.inf)
+    assert deformation.undeformed not in strengths
+    assert deformation.unit
+    assert len({form.key for form in deformation.forms.values()}) == len(strengths) > 1
+    assert pickle.loads(pickle.dumps(deformation.forms)) == deformation.forms, "for the processes that extract"

@@ -5,6 +5,7 @@ import importlib
 import io
 import json
 import linecache
+import os
 import shutil
 import signal
 import subprocess
@@ -20,10 +21,24 @@ import pandas as pd
 import pytest
 import torch
 from mlflow.entities import Run
-from scipy.special import softmax
 from sklearn.metrics import accuracy_score, f1_score
 
-from crnn_bench import audio, bundles, cli, config, experiment, planning, preparing, results, runner, tracking
+from crnn_bench import (
+    audio,
+    bundles,
+    cli,
+    config,
+    experiment,
+    listening,
+    planning,
+    preparing,
+    registry,
+    results,
+    runner,
+    tables,
+    tracking,
+    trained,
+)
 from crnn_bench.datasets.folder import Folder
 from crnn_bench.errors import BenchError
 from crnn_bench.plugins import Choice
@@ -121,8 +136,11 @@ def test_the_experiment_has_a_parent_run_and_a_child_run_a_cell(finished: Finish
 def test_a_run_holds_all_parameters(finished: Finished) -> None:
     logged = finished.child("CRNN").data.params
     for name, value in finished.result("CRNN").record["parameters"].items():
-        assert logged[name] == str(value), name
+        assert (name in logged) == (value is not None and value is not False), name
+        assert isinstance(value, (str, list)) or name not in logged or float(logged[name]) == value, name
     assert logged["model.recurrent_width"] == "8"
+    assert logged["model.conv_channels"] == "4, 4"
+    assert (logged["model.pooling"], logged["trainer.schedule"]) == ("max", "constant")
     assert logged["trainer.max_epochs"] == str(EPOCHS)
     assert logged["features.n_mels"] == "128"
     assert "trainer.max_epochs" not in finished.child("MfccSVM").data.params
@@ -196,36 +214,102 @@ def test_a_run_holds_the_git_commit(finished: Finished) -> None:
     assert finished.child("CRNN").data.tags["mlflow.source.git.commit"] == asked.stdout.strip()
 
 
-def test_the_tracked_network_answers_as_the_stored_predictions(finished: Finished) -> None:
-    (planned, _) = plans(finished.out.parent / "tiny.yaml")
-    slices = planned.slices("test")
-    batch = slices.batch(range(5)).transpose(0, 2, 1).astype(np.float32)
-    loaded = load_model(finished, "CRNN")
-    signature = loaded.metadata.signature
-    assert signature.inputs.inputs[0].shape == (-1, *batch.shape[1:])
-    assert signature.outputs.inputs[0].shape == (-1, len(ARTISTS))
-    stored = finished.result("CRNN").predictions.of("test").probabilities[:5]
-    np.testing.assert_allclose(softmax(loaded.predict(batch), axis=1), stored, atol=1e-5)
+def test_runs_can_be_grouped_and_filtered_by_their_tags(finished: Finished) -> None:
+    tags = finished.child("CRNN").data.tags
+    told = {"kind": "cell", "dataset": "music", "split": "AlbumSplit", "kept_together": "album", "model": "CRNN"}
+    told |= {"clip_seconds": "1", "seed": "0", "group": "CRNN, AlbumSplit, 1 s"}
+    assert told.items() <= tags.items()
+    assert finished.child("CRNN").info.run_name == "CRNN, AlbumSplit, 1 s, seed 0"
+    assert "fold" not in tags
+    assert finished.parents[0].data.tags["kind"] == "experiment"
 
 
-def test_the_tracked_svm_answers_as_the_stored_predictions(finished: Finished) -> None:
-    (_, planned) = plans(finished.out.parent / "tiny.yaml")
-    slices, baseline = planned.slices("test"), planned.cell.model.build()
-    vectors = np.stack([baseline.summarise(slices[item].astype(np.float32)) for item in range(len(slices))])
-    loaded = load_model(finished, "MfccSVM")
-    assert loaded.metadata.signature.inputs.inputs[0].shape == (-1, vectors.shape[1])
-    stored = finished.result("MfccSVM").predictions.of("test").probabilities
-    assert list(loaded.predict(vectors)) == list(stored.argmax(axis=1))
+def test_a_run_holds_few_metrics_and_a_file_of_all(finished: Finished, tmp_path: Path) -> None:
+    scores = json.loads(finished.artifact("CRNN", "scores.json", tmp_path).read_text())
+    assert scores == pytest.approx(tables.scores_of(finished.result("CRNN")), nan_ok=True)
+    metrics = finished.child("CRNN").data.metrics
+    assert len([name for name in metrics if "/" in name]) <= 22
+    for name in ("slice/f1", "song/f1", "validation/slice/accuracy", "validation/song/f1"):
+        assert metrics[name] == scores[name], name
+    assert "song/f1/vote" in set(scores) - set(metrics)
 
 
-def load_model(finished: Finished, model: str) -> Any:
+def test_the_parent_run_tells_the_question_and_the_answer(finished: Finished) -> None:
+    note = finished.parents[0].data.tags["mlflow.note.content"]
+    assert "| AlbumSplit | MfccSVM |" in note
+    assert "models:/tiny/1" in note
+    assert "report.html" in note
+
+
+# The registered model
+
+
+@pytest.fixture(scope="module")
+def hearing(finished: Finished) -> Any:
     mlflow.set_tracking_uri(finished.uri)
-    (logged,) = mlflow.search_logged_models(
-        experiment_ids=[finished.child(model).info.experiment_id],
-        filter_string=f"source_run_id = '{finished.child(model).info.run_id}'",
-        output_format="list",
+    return mlflow.pyfunc.load_model("models:/tiny@best")
+
+
+def test_the_best_cell_is_registered_under_the_experiments_name(finished: Finished) -> None:
+    client = mlflow.MlflowClient(finished.uri)
+    (version,) = client.search_model_versions("name = 'tiny'")
+    best = max(("CRNN", "MfccSVM"), key=lambda model: finished.row(model)["f1_song_validation"])
+    assert best == "MfccSVM"
+    assert version.run_id == finished.row(best)["run_id"]
+    assert version.tags["cell"] == finished.result(best).name
+    assert version.tags["validation/song/f1"] == f"{finished.row(best)['f1_song_validation']:.3f}"
+    assert client.get_model_version_by_alias("tiny", "best").version == version.version == "1"
+    assert finished.child(best).outputs.model_outputs
+    assert not finished.child("CRNN").outputs.model_outputs
+
+
+def test_the_registered_model_hears_files_as_the_experiment_heard_them(
+    finished: Finished, hearing: Any, music: Path
+) -> None:
+    stored = finished.result("MfccSVM").predictions.of("test")
+    means = stored.table.groupby("track_id")[[f"p_{name}" for name in ARTISTS]].mean()
+    paths = [str(music / track) for track in means.index]
+    said = hearing.predict(pd.DataFrame({"path": paths}))
+    np.testing.assert_allclose(said[means.columns].to_numpy(float), means, rtol=0, atol=1e-6)
+    assert said["path"].tolist() == paths
+    assert list(said.columns) == hearing.metadata.signature.outputs.input_names()
+    assert hearing.metadata.signature.inputs.input_names() == ["path"]
+    voted = [listening.listen(bundles.load(trained.choose(str(finished.out))), Path(path)).label for path in paths]
+    assert said["label"].tolist() == voted
+
+
+def test_a_registered_network_hears_files_and_names_bad_ones(
+    finished: Finished, music: Path, tmp_path: Path, alone: Predictions
+) -> None:
+    (path,) = (finished.out / "models").glob("*.pt")
+    mlflow.set_tracking_uri(finished.uri)
+    address = registry.register(
+        "net: 'mine'", finished.row("CRNN")["run_id"], path, ARTISTS, "a network", {}, finished.uri
     )
-    return mlflow.pyfunc.load_model(logged.model_uri)
+    assert address == "models:/net- -mine-/1"
+    assert not {".pkl", ".pickle"} & {file.suffix for file in (finished.out / "artifacts").rglob("*")}
+    table = alone.of("test").table
+    track = table["track_id"].iloc[0]
+    said = mlflow.pyfunc.load_model(address).predict(pd.DataFrame({"path": [str(music / track), "nowhere.wav"]}))
+    columns = [f"p_{name}" for name in ARTISTS]
+    expected = table.loc[table["track_id"] == track, columns].mean()
+    np.testing.assert_allclose(said.loc[0, columns].to_numpy(float), expected, rtol=0, atol=1e-5)
+    assert said["fault"].tolist() == ["", "cannot be opened (No such file or directory)"]
+    assert said.loc[1, columns].tolist() == [None] * 4
+
+
+def test_models_predict_answers_a_table_of_paths(finished: Finished, music: Path, tmp_path: Path) -> None:
+    song = next(music.rglob("*.wav"))
+    (tmp_path / "paths.csv").write_text(f"path\n{song}\n")
+    command = [str(Path(sys.executable).with_name("mlflow")), "models", "predict", "-m", "models:/tiny/1"]
+    command += ["-i", str(tmp_path / "paths.csv"), "-t", "csv", "-o", str(tmp_path / "said.json")]
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": finished.uri}
+    subprocess.run([*command, "--env-manager", "local"], check=True, capture_output=True, env=environment)
+    (row,) = json.loads((tmp_path / "said.json").read_text())["predictions"]
+    heard = listening.listen(bundles.load(trained.choose(str(finished.out))), song)
+    assert row["label"] == heard.label
+    assert row["path"] == str(song)
+    assert [row[f"p_{name}"] for name in ARTISTS] == pytest.approx(heard.compiled().tolist(), abs=1e-9)
 
 
 # What is on disk
@@ -679,8 +763,8 @@ def test_ctrl_c_in_training_says_how_to_go_on_and_the_next_run_does(
 @pytest.fixture
 def bundle(finished: Finished) -> bundles.Bundle:
     """What the shared run left of its only network."""
-    (path,) = (finished.out / "models").iterdir()
-    assert bundles.find(str(finished.out)) == path
+    (path,) = (finished.out / "models").glob("*.pt")
+    assert trained.find(str(finished.out)) == path
     return bundles.load(path)
 
 

@@ -73,6 +73,14 @@ def assert_holds(root: Path, dataset: Folder, feature: Feature = FEATURE) -> Non
 # What is stored
 
 
+def test_a_slice_lies_in_one_piece(few: Counted, tmp_path: Path) -> None:
+    """Frame after frame, although the transform gives bin after bin: one read finds it."""
+    tracks = extract(few, tmp_path, [LogMel(n_mels=16), Mfcc()])
+    for feature in (LogMel(n_mels=16), Mfcc()):
+        for stored in FeatureStore(tmp_path, feature).arrays(tracks):
+            assert stored[3:7].flags.c_contiguous
+
+
 def test_what_is_stored_is_what_was_computed(music: Path, tmp_path: Path) -> None:
     dataset = Folder(str(music))
     tracks = extract(dataset, tmp_path)

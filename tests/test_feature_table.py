@@ -1,5 +1,7 @@
 """Ready-made features: the usual CSVs, the FMA's, rows of one song kept together, and published numbers beside ours."""
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,9 @@ from crnn_bench.datasets.fma_features import FmaFeatures
 from crnn_bench.errors import BenchError
 from crnn_bench.features.fma_table import FmaTable
 from crnn_bench.features.gtzan_table import GtzanTable
+from crnn_bench.grouping import groups
+from crnn_bench.records import Predictions
+from crnn_bench.results import Result
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 GENRES = ("blues", "classical", "disco", "jazz")
@@ -237,6 +242,8 @@ def test_every_published_number_names_its_source() -> None:
     assert (numbers["source"].str.len() > 10).all()
     assert numbers["value"].between(0, 1).all()
     assert (numbers["best"].isna() | (numbers["best"] >= numbers["value"])).all()
+    assert (numbers["tolerance"].isna() == (numbers["tolerance_of"] == "")).all(), "a tolerance says what it is of"
+    assert numbers["tolerance"].dropna().between(0.001, 0.1).all()
     assert not numbers.duplicated([*published.PROTOCOL, "part", "level", "metric"]).any()
     assert set(numbers["part"]) <= {"validation", "test"}
 
@@ -246,7 +253,7 @@ def test_nothing_is_published_of_other_music(tmp_path: Path) -> None:
     yaml = tmp_path / "q.yaml"
     yaml.write_text(f"name: q\ndataset: {{class_path: FeatureTable, init_args: {{path: {path}}}}}\nmodel: XGBoost\n")
     out = run(tmp_path, yaml)
-    assert published.beside(report.stored(out)).empty
+    assert published.beside(groups(report.stored(out))).empty
     assert not (out / "published.csv").exists()
     assert config.load(yaml).cells[0].parameters["clip_seconds"] is None
 
@@ -264,9 +271,71 @@ def test_published_numbers_stand_beside_their_own_protocol_alone(tmp_path: Path,
     root = fma_tree(tmp_path / "fma", tracks=48)
     yaml.write_text(f"name: q\ndataset: {{class_path: FmaFeatures, init_args: {{root: {root}}}}}\nmodel: XGBoost\n")
     assert main(["run", str(yaml), "--out", str(tmp_path / "plain")]) == 0
-    assert len(published.beside(report.stored(tmp_path / "plain"))) == 2
+    assert len(published.beside(groups(report.stored(tmp_path / "plain")))) == 2
     assert main(["run", str(yaml), "--out", str(tmp_path / "other"), "--set", setting]) == 0
-    assert published.beside(report.stored(tmp_path / "other")).empty
+    assert published.beside(groups(report.stored(tmp_path / "other"))).empty
+
+
+def test_the_paper_stands_beside_with_its_tolerance_and_a_verdict() -> None:
+    """Ours is 0.75 of eight songs, told by hand; the paper's album split, 3 s, is 0.651 ± 0.099 per song."""
+    parameters = config.load(EXPERIMENTS / "artist20_paper_preset.yaml").cells
+    (chosen,) = {
+        json.dumps(one.parameters, default=str): one.parameters
+        for one in parameters
+        if (one.parameters["split"], one.parameters["clip_seconds"], one.model_seed) == ("AlbumSplit", 3.0, 0)
+    }.values()
+    truth = np.array(list("ab" * 4))
+    told = np.where(np.arange(8) < 6, truth, np.where(truth == "a", "b", "a"))
+    table = pd.DataFrame({"part": "test", "track_id": list("qrstuvwx"), "start_seconds": 0.0, "seconds": 3.0})
+    table = table.assign(truth=truth, p_a=(told == "a") * 0.8 + 0.1, p_b=(told == "b") * 0.8 + 0.1)
+    record = {"name": "cell", "dataset": "Artist20", "n_folds": 1, "parameters": chosen, "classes": ["a", "b"]}
+    cells = groups([Result(Predictions(table, ("a", "b")), record, None)])
+    rows = published.beside(cells).set_index("level")
+    assert rows.loc["song", ["ours", "published", "tolerance", "verdict"]].tolist() == [0.75, 0.651, 0.099, "within"]
+    assert rows.loc["slice", "verdict"] == "above"
+    assert rows.loc["song", "low"] < 0.75 < rows.loc["song", "high"]
+
+
+def test_an_experiment_names_what_it_is_to_reproduce(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    yaml, row = tmp_path / "q.yaml", "{model: XGBoost, value: %s, tolerance: %s, source: 'my notes'}"
+    root = fma_tree(tmp_path / "fma", tracks=48)
+    rows = [row % ("0.0", "1.0"), row % ("0.0", "0.0"), "{metric: accuracy, value: 9, tolerance: 1, source: a wish}"]
+    yaml.write_text(
+        f"name: q\ndataset: {{class_path: FmaFeatures, init_args: {{root: {root}}}}}\nmodel: XGBoost\n"
+        f"reproduce: [{', '.join(rows)}]\n"
+    )
+    out = run(tmp_path, yaml)
+    table = pd.read_csv(out / "published.csv", keep_default_na=False)
+    mine = table[table["source"] != table["source"].iloc[0]]
+    assert mine["verdict"].tolist() == ["within", "above", "below"]
+    assert table["verdict"].tolist()[:2] == ["", ""], "no tolerance is known of the report's numbers"
+    printed = capsys.readouterr().out
+    for word in ("verdict", "within", "above", "below", "a wish"):
+        assert word in printed
+    assert main(["report", str(out)]) == 0
+    assert pd.read_csv(out / "published.csv", keep_default_na=False).equals(table)
+    bare = config.load(yaml, ["reproduce=[]"])
+    assert config.load(yaml).cells == bare.cells, "it decides nothing of a cell"
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        ("0.5", "expected a list of published numbers"),
+        ("[{value: 0.5}]", "Published needs 'source'"),
+        ("[{value: 0.5, source: a, modl: KNN}]", "did you mean 'model'"),
+        ("[{value: high, source: a}]", "expected float, got 'high'"),
+        ("[{value: 0.5, source: a, metric: f2}]", "unknown name 'f2'"),
+        ("[{value: 0.5, source: a, model: CRNN}]", "is of no cell of this experiment"),
+        ("[{value: 0.5, source: a, level: slice, clip_seconds: song}]", "is of no cell of this experiment"),
+    ],
+)
+def test_what_cannot_be_reproduced_is_refused(rows: str, told: str, tmp_path: Path) -> None:
+    yaml = tmp_path / "q.yaml"
+    yaml.write_text(f"name: q\ndataset: Toy\nreproduce: {rows}\nmodel: MfccSVM\n")
+    with pytest.raises(BenchError, match=re.escape(told)) as caught:
+        config.load(yaml)
+    assert f"{yaml}, line 3: reproduce" in str(caught.value)
 
 
 def test_unknown_artists_and_albums_of_a_table_are_none(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -230,7 +230,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, music: Path) -> Trained:
         (planned,) = plans(write_yaml(folder / "tiny.yaml", music), "trainer.max_epochs=4")
         result, model = experiment.run(planned, folder, lambda _: None)
     path = bundles.path_of(folder, result.name)
-    bundles.save(path, model.network, bundles.describe(planned.cell, result.record, ()))  # type: ignore[union-attr]
+    bundles.save(path, model.network, bundles.describe(planned.cell, result.record, (), {}))  # type: ignore[union-attr]
     tested = planned.catalogue.table.set_index("track_id")["path"]
     paths = {track: Path(tested[track]) for track in planned.split.test}
     return Trained(bundles.load(path), result.predictions.of("test"), paths)
@@ -286,11 +286,79 @@ def test_a_cut_song_gets_no_answer(trained: Trained, bad_files: Path) -> None:
         listening.listen(trained.bundle, bad_files / "cut.mp3")
 
 
-def test_a_network_of_tables_hears_no_files(trained: Trained) -> None:
+def test_a_model_of_ready_made_tables_hears_no_files(trained: Trained) -> None:
     rows = {"class_path": "crnn_bench.features.rows.Rows", "init_args": {"row_seconds": None}}
-    bundle = Bundle(trained.bundle.path, {}, {**trained.bundle.about, "features": rows})
-    with pytest.raises(BenchError, match="hears the rows of a table, Rows"):
+    bundle = replace(trained.bundle, about={**trained.bundle.about, "features": rows})
+    with pytest.raises(BenchError, match="hears the rows of a ready-made table, Rows"):
         listening.listen(bundle, Path("song.wav"))
+
+
+# Baselines
+
+HEARING = {"slices": ("MfccSVM", "1"), "whole songs": ("GaussianMixture", "song"), "rows": ("KLSVM", "song")}
+
+
+@pytest.fixture(scope="module", params=HEARING)
+def fitted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, music: Path) -> Trained:
+    """A baseline that hears slices, the frames of whole songs, or one row a song."""
+    model, clip = HEARING[request.param]
+    folder = tmp_path_factory.mktemp(model)
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()):
+        patch.setenv("CRNN_BENCH_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+        (planned,) = plans(write_yaml(folder / "tiny.yaml", music, f"[{model}]"), f"clip_seconds={clip}")
+        result, made = experiment.run(planned, folder, lambda _: None)
+    path = experiment._save(planned, result, made, {"validation/song/f1": 0.5}, folder)
+    paths = planned.catalogue.table.set_index("track_id")["path"]
+    tested = {track: Path(paths[track]) for track in planned.split.test}
+    return Trained(bundles.load(path), result.predictions.of("test"), tested)
+
+
+def test_a_baseline_answers_a_file_as_in_the_experiment(fitted: Trained) -> None:
+    table = fitted.predictions.table
+    whole = fitted.bundle.about["clip_seconds"] is None
+    for track, path in fitted.paths.items():
+        stored = table["track_id"] == track
+        heard = listening.listen(fitted.bundle, path)
+        np.testing.assert_allclose(heard.probabilities, fitted.predictions.probabilities[stored], rtol=0, atol=1e-6)
+        np.testing.assert_allclose(heard.start_seconds, table.loc[stored, "start_seconds"], rtol=0, atol=1e-9)
+        assert heard.seconds == pytest.approx(4.0 if whole else fitted.bundle.about["n_frames"] * 512 / RATE)
+        assert len(heard.start_seconds) == (1 if whole else 3)
+    assert np.ptp(fitted.predictions.probabilities) > 0.05
+
+
+def test_a_folders_baseline_answers_in_lines(fitted: Trained, capsys: pytest.CaptureFixture[str]) -> None:
+    path = next(iter(fitted.paths.values()))
+    assert cli.main(["predict", fitted.folder, str(path)]) == 0
+    printed = capsys.readouterr().out
+    whole = fitted.bundle.about["clip_seconds"] is None
+    assert f"4 classes, {'whole songs' if whole else 'slices of 1 s'}\n" in printed
+    assert f"{path}: {listening.listen(fitted.bundle, path).label} by the vote of" in printed
+
+
+def test_a_baseline_tells_of_its_cell(fitted: Trained) -> None:
+    about = fitted.bundle.about
+    assert about["validation"] == {"song/f1": 0.5}
+    assert about["validation_loss"] is None
+    assert about["name"] == fitted.bundle.path.stem
+    assert len(about["heard"]) == 24
+    assert about["classes"] == list(ARTISTS)
+
+
+def test_many_files_are_answered_in_a_table(fitted: Trained, bad_files: Path) -> None:
+    good, bad = [str(path) for path in list(fitted.paths.values())[:2]], str(bad_files / "silent.wav")
+    table = listening.table(fitted.bundle, [good[0], bad, "nowhere.wav", good[1]])
+    columns = [f"p_{name}" for name in ARTISTS]
+    assert list(table.columns) == ["path", "label", "probability", "fault", *columns]
+    assert table["path"].tolist() == [good[0], bad, "nowhere.wav", good[1]]
+    assert table["fault"].tolist()[::3] == ["", ""]
+    assert table["fault"][1].startswith("silent")
+    assert table["fault"][2] == "cannot be opened (No such file or directory)"
+    assert table.loc[[1, 2], columns].isna().all(axis=None)
+    for row, path in ((0, good[0]), (3, good[1])):
+        heard = listening.listen(fitted.bundle, Path(path))
+        np.testing.assert_allclose(table.loc[row, columns].to_numpy(float), heard.compiled(), rtol=0, atol=1e-12)
+        assert table["label"][row] == heard.label
+        assert table["probability"][row] == table.loc[row, f"p_{heard.label}"]
 
 
 # The figure

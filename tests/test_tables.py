@@ -8,12 +8,14 @@ import pandas as pd
 import pytest
 from sklearn.metrics import f1_score
 
-from crnn_bench import grouping, learning, report, tables, wording
+from crnn_bench import console, grouping, learning, report, statistics, tables, wording
 from crnn_bench.aggregations.mean_probability import MeanProbability
 from crnn_bench.aggregations.sure_vote import SureVote
 from crnn_bench.cells import Experiment
 from crnn_bench.cli import main
 from crnn_bench.errors import BenchError
+from crnn_bench.grouping import groups
+from crnn_bench.metrics.weighted_f1 import WeightedF1
 from crnn_bench.records import Predictions
 from crnn_bench.results import Result
 
@@ -43,7 +45,9 @@ GOOD, BAD = [True] * 4, [False] * 4
 
 
 def test_folds_are_pooled_before_they_are_scored() -> None:
-    table = tables.summary([fold(0, [True, True, False, True]), fold(1, [True, False, True, True, True, False])])
+    table = tables.summary(
+        groups([fold(0, [True, True, False, True]), fold(1, [True, False, True, True, True, False])])
+    )
     truth = [0, 1, 0, 1, 0, 1, 0, 1, 0, 1]
     predicted = [0, 1, 1, 1, 0, 0, 0, 1, 0, 0]
     expected = f1_score(truth, predicted, average="weighted")
@@ -54,42 +58,58 @@ def test_folds_are_pooled_before_they_are_scored() -> None:
 
 def test_a_seed_that_lacks_a_fold_stays_out_of_the_mean() -> None:
     """One fold alone is another test set; its score is not comparable."""
-    table = tables.summary([fold(0, GOOD), fold(1, GOOD), fold(0, BAD, seed=21)])
+    table = tables.summary(groups([fold(0, GOOD), fold(1, GOOD), fold(0, BAD, seed=21)]))
     assert table["3 s mean"].tolist() == [1, 1]
     assert table["seeds"].tolist() == [1, 1]
 
 
 def test_folds_that_are_not_finished_are_told() -> None:
-    assert tables.summary([fold(0, GOOD, n_folds=5), fold(3, GOOD, n_folds=5)])["pooled_folds"].tolist() == [
+    assert tables.summary(groups([fold(0, GOOD, n_folds=5), fold(3, GOOD, n_folds=5)]))["pooled_folds"].tolist() == [
         "2 of 5",
         "2 of 5",
     ]
 
 
 def test_models_of_one_name_are_two() -> None:
-    table = tables.summary([cell(GOOD, model="CRNN"), cell(BAD, model="mine.CRNN")])
+    table = tables.summary(groups([cell(GOOD, model="CRNN"), cell(BAD, model="mine.CRNN")]))
     assert table[table["level"] == "song"].set_index("model")["3 s mean"].to_dict() == {"CRNN": 1, "mine.CRNN": 0}
 
 
 def test_an_axis_of_least_seconds_is_a_row_each() -> None:
-    table = tables.summary([cell(GOOD, min_seconds=3.0), cell(BAD, min_seconds=10.0)])
+    table = tables.summary(groups([cell(GOOD, min_seconds=3.0), cell(BAD, min_seconds=10.0)]))
     assert table[table["level"] == "song"].set_index("min_seconds")["3 s mean"].to_dict() == {"3.0": 1, "10.0": 0}
 
 
 def test_clip_lengths_are_columns_by_their_exact_length() -> None:
-    table = tables.summary([cell(GOOD, clip_seconds=20.096), cell(BAD, clip_seconds=20.1)])
+    table = tables.summary(groups([cell(GOOD, clip_seconds=20.096), cell(BAD, clip_seconds=20.1)]))
     assert table["20.096 s mean"].tolist() == [1, 1]
     assert table["20.1 s mean"].tolist() == [0, 0]
 
 
 def test_the_aggregates_are_the_summarys() -> None:
     cells = [cell(GOOD, model_seed=0), cell([True, True, True, False], model_seed=21), cell(BAD, model="mine.CRNN")]
-    found, row = tables.aggregates(cells), tables.summary(cells).iloc[0]
+    found, row = tables.aggregates(groups(cells)), tables.summary(groups(cells)).iloc[0]
     assert (row["model"], row["level"]) == ("CRNN", "slice")
-    for what in ("mean", "best", "std"):
+    for what in ("mean", "best", "std", "low", "high"):
         assert found[f"SongSplit CRNN 3 s/slice/f1 {what}"] == row[f"3 s {what}"]
     assert found["SongSplit mine.CRNN 3 s/song/f1 mean"] == 0
     assert "SongSplit mine.CRNN 3 s/song/f1 std" not in found
+
+
+def test_the_interval_is_the_statistics() -> None:
+    """Of the pooled test songs of all seeds; beside it what the seeds came to."""
+    cells = [cell([True] * 10 + [False] * 2, model_seed=0), cell([True] * 8 + [False] * 4, model_seed=21)]
+    [row] = tables.summary(groups(cells)).query("level == 'song'").to_dict("records")
+    expected = statistics.interval(groups(cells)[0].answers("song"), WeightedF1())
+    assert (row["3 s mean"], row["3 s low"], row["3 s high"]) == (expected.value, expected.low, expected.high)
+    assert row["3 s low"] < row["3 s mean"] < row["3 s best"] < row["3 s high"]
+    printed, (clip,) = wording.printable(tables.summary(groups(cells)))
+    assert printed[clip].tolist()[1] == f"{expected.value:.3f} [{expected.low:.2f}–{expected.high:.2f}]"
+
+
+def test_without_an_interval_the_score_stands_alone() -> None:
+    assert wording.with_bounds(0.5, np.nan, np.nan) == "0.500"
+    assert wording.with_bounds(np.nan, np.nan, np.nan) == "–"
 
 
 # Rules that compile slices
@@ -110,7 +130,7 @@ def split_minds(name: str = "cell", **parameters: Any) -> Result:
 
 def test_a_column_a_rule() -> None:
     cells = [split_minds(), split_minds(model="mine.CRNN"), cell(GOOD, model="mine.CRNN", model_seed=1)]
-    table = tables.aggregations(cells).set_index("model")
+    table = tables.aggregations(groups(cells)).set_index("model")
     assert {name.removesuffix(" mean") for name in table if name.endswith(" mean")} == {
         "mean-prob", "product", "vote", "vote@0.5",
     }  # fmt: skip
@@ -129,15 +149,15 @@ def test_a_column_a_rule() -> None:
 
 
 def test_folds_are_pooled_for_every_rule() -> None:
-    table = tables.aggregations([fold(0, [True, True, False, True]), fold(1, GOOD), fold(0, BAD, seed=21)])
+    table = tables.aggregations(groups([fold(0, [True, True, False, True]), fold(1, GOOD), fold(0, BAD, seed=21)]))
     pooled = f1_score([0, 1, 0, 1, 0, 1, 0, 1], [0, 1, 1, 1, 0, 1, 0, 1], average="weighted")
     assert table["product mean"].tolist() == pytest.approx([pooled])
     assert table["pooled_folds"].tolist() == ["2"]
 
 
 def test_whole_songs_have_nothing_to_compile() -> None:
-    assert tables.aggregations([cell(GOOD, clip_seconds=None)]).empty
-    assert len(tables.aggregations([cell(GOOD, clip_seconds=None), cell(GOOD)])) == 1
+    assert tables.aggregations(groups([cell(GOOD, clip_seconds=None)])).empty
+    assert len(tables.aggregations(groups([cell(GOOD, clip_seconds=None), cell(GOOD)]))) == 1
 
 
 # What networks cost
@@ -163,7 +183,7 @@ def stored(out: Path, *cells: Result) -> Path:
 
 def test_costs_grow_with_the_clip_length() -> None:
     cells = [costing(394_324, 579.13), costing(394_324, 5809.0, clip_seconds=30.0), cell(GOOD, model="MfccSVM")]
-    table, clips = wording.printable(tables.summary(cells))
+    table, clips = wording.printable(tables.summary(groups(cells)))
     assert table["parameters"].tolist() == ["394 k", "", "394 k", ""]
     assert table["MFLOP"].tolist() == ["579–5,809", "", "579–5,809", ""]
     assert clips == ["3 s", "30 s"]
@@ -171,21 +191,21 @@ def test_costs_grow_with_the_clip_length() -> None:
 
 
 def test_frozen_parameters_are_told() -> None:
-    table, _ = wording.printable(tables.summary([costing(11_200_000, 1800.0, learned=3078)]))
+    table, _ = wording.printable(tables.summary(groups([costing(11_200_000, 1800.0, learned=3078)])))
     assert table["parameters"].tolist() == ["11.2 M (3.08 k learned)"] * 2
 
 
 def test_without_networks_no_costs() -> None:
-    table, _ = wording.printable(tables.summary([cell(GOOD, model="MfccSVM")]))
+    table, _ = wording.printable(tables.summary(groups([cell(GOOD, model="MfccSVM")])))
     assert not {"parameters", "MFLOP"} & set(table)
 
 
 def test_costs_are_columns_where_they_differ_and_words_where_not(tmp_path: Path) -> None:
     one = costing(394_324, 579.0)
-    alone, words = report.console_table(stored(tmp_path / "one", one, cell(GOOD, model="MfccSVM")))
+    alone, words = console.summary(stored(tmp_path / "one", one, cell(GOOD, model="MfccSVM")))
     assert not {"parameters", "MFLOP"} & {column.header for column in alone.columns}
     assert words.endswith("; each network 394 k parameters, 579 MFLOP a slice")
-    two, words = report.console_table(stored(tmp_path / "two", one, costing(394_324, 2000.0, model="Bare")))
+    two, words = console.summary(stored(tmp_path / "two", one, costing(394_324, 2000.0, model="Bare")))
     assert "MFLOP" in {column.header for column in two.columns}
     assert words.endswith("; each network 394 k parameters")
 
@@ -232,7 +252,7 @@ def test_what_a_model_lacks_is_blank() -> None:
     some: dict[str, Any] = {"augment": "TimeMask, Mixup", "init_from": None, "model.conv_channels": [64, 128]}
     cells = [cell(GOOD, **some), cell(BAD, **some | {"augment": "none"}), cell(BAD, model="MfccSVM")]
     cells.append(cell(BAD, **some | {"model.conv_channels": [64]}))
-    rows, short = tables.of_cells(cells), tables.summary(cells)
+    rows, short = tables.of_cells(cells), tables.summary(groups(cells))
     assert rows["augment"].tolist() == ["TimeMask, Mixup", "none", "", "TimeMask, Mixup"]
     assert rows["model.conv_channels"].tolist() == ["64, 128", "64, 128", "", "64"]
     assert short[short["level"] == "song"]["augment"].tolist() == ["TimeMask, Mixup", "none", "", "TimeMask, Mixup"]
@@ -248,7 +268,7 @@ def test_groups_are_named_by_what_tells_them_apart() -> None:
 def test_long_names_of_scores_stay_short_and_different() -> None:
     """MLflow takes 250 characters."""
     long = "TimeMask, " * 40
-    found = tables.aggregates([cell(GOOD, augment=long + "Mixup"), cell(BAD, augment=long + "RandomGain")])
+    found = tables.aggregates(groups([cell(GOOD, augment=long + "Mixup"), cell(BAD, augment=long + "RandomGain")]))
     assert max(map(len, found)) <= 250
     assert sorted(value for name, value in found.items() if name.endswith("song/f1 mean")) == [0, 1]
 
@@ -273,7 +293,7 @@ def test_epochs_to_a_score_count_from_one() -> None:
         learned([0.1, 0.2], BAD, model="mine.CRNN"),
         cell(GOOD, model="MfccSVM"),
     ]
-    table = learning.epochs_to(cells, 0.7).set_index("model")
+    table = learning.epochs_to(groups(cells), 0.7).set_index("model")
     assert list(table.index) == ["CRNN", "mine.CRNN"]
     row = table.loc["CRNN"]
     assert (row["runs"], row["reached"], row["epochs"]) == (3, 2, "2, 4, –")
@@ -287,25 +307,31 @@ def test_epochs_to_a_score_count_from_one() -> None:
 def test_every_fold_is_a_run() -> None:
     cells = [learned([0.5], GOOD, split="SongKFold", **{"split.fold": number}) for number in (0, 1)]
     renamed = [Result(c.predictions, c.record | {"n_folds": 2}, None) for c in cells]
-    (row,) = learning.epochs_to(renamed, 0.5).to_dict("records")
+    (row,) = learning.epochs_to(groups(renamed), 0.5).to_dict("records")
     assert (row["runs"], row["reached"], row["epochs"]) == (2, 2, "1, 1")
 
 
 def test_curves_end_honestly() -> None:
     """Where a run has stopped, the mean is of those left, and said to be."""
     cells = [learned([0.2, 0.4], GOOD), learned([0.4, 0.8, 0.9], GOOD, model_seed=1), cell(GOOD, model="MfccSVM")]
-    curves = learning.curves(cells)
+    curves = learning.curves(groups(cells))
     assert curves["epoch"].tolist() == [1, 2, 3]
     assert curves["mean"].tolist() == pytest.approx([0.3, 0.6, 0.9])
     assert curves["std"].tolist()[:2] == pytest.approx([np.std([0.2, 0.4], ddof=1), np.std([0.4, 0.8], ddof=1)])
     assert curves["whole"].tolist() == [True, True, False]
-    assert learning.curves([cell(GOOD)]).empty
+    margin = 12.7062 * np.std([0.2, 0.4], ddof=1) / np.sqrt(2)  # Student's t of one degree of freedom
+    assert (curves["low"][0], curves["high"][0]) == (0, 1) == (max(0.3 - margin, 0), min(0.3 + margin, 1))
+    near = learning.curves(groups([learned([0.5 + 0.001 * n], GOOD, model_seed=n) for n in range(3)]))
+    margin = 4.3027 * 0.001 / np.sqrt(3)
+    assert near[["low", "high"]].to_numpy()[0] == pytest.approx([0.501 - margin, 0.501 + margin])
+    assert np.isnan(curves["low"][2]), "one run alone has no interval"
+    assert learning.curves(groups([cell(GOOD)])).empty
 
 
 @pytest.mark.parametrize("score", [-0.1, 1.5, float("nan")])
 def test_what_is_no_accuracy_is_refused(score: float) -> None:
     with pytest.raises(BenchError, match="from 0 to 1"):
-        learning.epochs_to([learned([0.5], GOOD)], score)
+        learning.epochs_to(groups([learned([0.5], GOOD)]), score)
 
 
 # The report's files and what it prints
@@ -356,10 +382,10 @@ def test_no_number_is_cut_in_a_narrow_terminal(
         for n, augment in ((1, "none"), (2000, long))
         for clip in clips
     ]
-    table, _ = report.console_table(stored(tmp_path, *cells))
+    table, _ = console.summary(stored(tmp_path, *cells))
     terminal.show(table)
     told = capsys.readouterr().out
-    assert told.count("1.000 (1.000)") == 4 * len(clips)
+    assert told.count("1.000 [0.40–1.00]") == 4 * len(clips)
     assert "…" not in told
     assert len({len(line) for line in told.splitlines()}) == 1, "every line ends in its border"
     assert told.count("1,158,000") == 2

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crnn_bench.altered import Form
-from crnn_bench.errors import BenchError
+from crnn_bench.plugins import refuse_outside
 from crnn_bench.records import Slices
 
 Arrays = Sequence[NDArray[np.floating]]
@@ -142,13 +142,3 @@ class Alteration(Augmentation):
         if rng.random() >= self.probability:
             return place
         return training.moved(place, self.forms[rng.integers(len(self.forms))].key)
-
-
-def refuse_outside(built: object, name: str, least: float, most: float) -> None:
-    """Raises `BenchError` where an argument, or a value of its list, is out of bounds, or the list is empty."""
-    given = getattr(built, name)
-    listed = isinstance(given, tuple)
-    values = given if listed else (given,)
-    if not values or not all(least <= value <= most for value in values):  # nor NaN
-        wanted = ("one or more numbers " if listed else "") + f"from {least:g} to {most:g}"
-        raise BenchError(f"{type(built).__name__}: {name} must be {wanted}, got {given}", argument=name)

@@ -5,7 +5,8 @@ from numpy.typing import NDArray
 
 from crnn_bench import spectra
 from crnn_bench.altered import Form
-from crnn_bench.augmentations import Alteration, refuse_outside
+from crnn_bench.augmentations import Alteration
+from crnn_bench.plugins import refuse_outside
 from crnn_bench.song import Song
 
 

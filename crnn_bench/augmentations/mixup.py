@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from crnn_bench.augmentations import Augmentation, Example, Training, refuse_outside
+from crnn_bench.augmentations import Augmentation, Example, Training
+from crnn_bench.plugins import refuse_outside
 
 
 class Mixup(Augmentation):

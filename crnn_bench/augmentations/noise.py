@@ -1,20 +1,9 @@
 """Songs with hiss."""
 
-import numpy as np
-from numpy.typing import NDArray
-
-from crnn_bench.altered import Form, drawn_from
-from crnn_bench.augmentations import Alteration, refuse_outside
-from crnn_bench.song import Song
-
-
-def noisy(song: Song, snr_decibels: float) -> NDArray[np.float32]:
-    """(n,) with white noise at this ratio of the song's power to the noise's; drawn from the samples themselves."""
-    noise = drawn_from(song).standard_normal(len(song.samples))
-    powers = np.square(song.samples, dtype=np.float64).mean() / np.square(noise).mean()
-    noise *= np.sqrt(powers) * 10 ** (-snr_decibels / 20)
-    samples: NDArray[np.float32] = song.samples + noise.astype(np.float32)
-    return samples
+from crnn_bench.alterations import noisy
+from crnn_bench.altered import Form
+from crnn_bench.augmentations import Alteration
+from crnn_bench.plugins import refuse_outside
 
 
 class Noise(Alteration):

@@ -1,19 +1,9 @@
 """Songs in other keys."""
 
-import numpy as np
-from numpy.typing import NDArray
-
+from crnn_bench.alterations import pitch_shifted
 from crnn_bench.altered import Form
-from crnn_bench.augmentations import Alteration, refuse_outside
-from crnn_bench.song import Song
-
-
-def pitch_shifted(song: Song, semitones: float) -> NDArray[np.float32]:
-    """(n,) as `librosa.effects.pitch_shift`."""
-    import librosa
-
-    samples: NDArray[np.float32] = librosa.effects.pitch_shift(song.samples, sr=song.sample_rate, n_steps=semitones)
-    return samples
+from crnn_bench.augmentations import Alteration
+from crnn_bench.plugins import refuse_outside
 
 
 class PitchShift(Alteration):

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from crnn_bench import spectra
 from crnn_bench.altered import Form
-from crnn_bench.augmentations import Augmentation, Example, Place, Training, refuse_outside
+from crnn_bench.augmentations import Augmentation, Example, Place, Training
+from crnn_bench.plugins import refuse_outside
 from crnn_bench.song import Song
 
 

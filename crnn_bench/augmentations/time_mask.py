@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from crnn_bench.augmentations import Augmentation, Example, Training, refuse_outside
-from crnn_bench.plugins import refuse_below
+from crnn_bench.augmentations import Augmentation, Example, Training
+from crnn_bench.plugins import refuse_below, refuse_outside
 
 
 class TimeMask(Augmentation):

@@ -1,19 +1,9 @@
 """Songs played faster and slower at the same pitch."""
 
-import numpy as np
-from numpy.typing import NDArray
-
+from crnn_bench.alterations import time_stretched
 from crnn_bench.altered import Form
-from crnn_bench.augmentations import Alteration, refuse_outside
-from crnn_bench.song import Song
-
-
-def time_stretched(song: Song, rate: float) -> NDArray[np.float32]:
-    """(round(n / rate),) by a phase vocoder, as `librosa.effects.time_stretch`."""
-    import librosa
-
-    samples: NDArray[np.float32] = librosa.effects.time_stretch(song.samples, rate=rate)
-    return samples
+from crnn_bench.augmentations import Alteration
+from crnn_bench.plugins import refuse_outside
 
 
 class TimeStretch(Alteration):

@@ -6,19 +6,28 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+MOST_CLASSES = 32  # whose numbers are written; of more, the colours tell
+INCHES = 0.46  # of a cell with numbers
+LEAST_INCHES = 0.16  # of one without
+MOST_LETTERS = 24
+
 
 def draw(counts: NDArray[np.int64], classes: Sequence[str], title: str) -> Figure:
-    """Draws a confusion matrix, (true, predicted): counts as numbers, row shares as colour."""
-    size = 2.2 + 0.42 * len(classes)
+    """Draws a confusion matrix, (true, predicted): in a cell the count above its share of the row, the colour."""
+    written = len(classes) <= MOST_CLASSES
+    size = 2.2 + (INCHES if written else LEAST_INCHES) * len(classes)
     figure = Figure(figsize=(size + 1, size), layout="constrained")
     axes = figure.subplots()
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    for row, column in np.argwhere(counts > 0):
+    for row, column in np.argwhere(counts > 0) if written else ():
         colour = "white" if shares[row, column] > 0.55 else "black"
-        axes.text(column, row, str(counts[row, column]), ha="center", va="center", color=colour, fontsize=8)
-    axes.set_xticks(range(len(classes)), classes, rotation=60, ha="right", rotation_mode="anchor", fontsize=8)
-    axes.set_yticks(range(len(classes)), classes, fontsize=8)
+        text = f"{counts[row, column]}\n{shares[row, column]:.2f}"
+        axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=7, linespacing=1.1)
+    names = [label if len(label) <= MOST_LETTERS else f"{label[: MOST_LETTERS - 1]}…" for label in classes]
+    letters = 8 if written else 6
+    axes.set_xticks(range(len(classes)), names, rotation=60, ha="right", rotation_mode="anchor", fontsize=letters)
+    axes.set_yticks(range(len(classes)), names, fontsize=letters)
     axes.set(xlabel="predicted", ylabel="true", title=title)
     figure.colorbar(image, label="share of the true class", shrink=0.8)
     return figure

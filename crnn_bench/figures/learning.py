@@ -13,10 +13,10 @@ MOST_BANDS = 8  # more of them hide the lines
 
 
 def draw(curves: pd.DataFrame) -> Figure:
-    """Draws mean validation accuracy by epoch, in a band of one deviation; dotted where runs have stopped.
+    """Draws mean validation accuracy by epoch, in the band of its 95% interval; dotted where runs have stopped.
 
     Args:
-        curves: `group` (text), `epoch` (from 1), `mean`, `std`, and `whole`: whether all runs got that far.
+        curves: `group` (text), `epoch` (from 1), `mean`, `low`, `high`, and `whole`: whether all runs got that far.
     """
     groups = list(dict.fromkeys(curves["group"]))
     names = [textwrap.fill(group, LEGEND_LETTERS) for group in groups]
@@ -31,8 +31,7 @@ def draw(curves: pd.DataFrame) -> Figure:
         axes.plot(whole["epoch"], whole["mean"], color=colour, marker=marker, markersize=4, label=name)
         axes.plot(rest["epoch"], rest["mean"], ":", color=colour)
         if len(groups) <= MOST_BANDS:
-            low, high = ((whole["mean"] + side * whole["std"]).clip(0, 1) for side in (-1, 1))
-            axes.fill_between(whole["epoch"], low, high, color=colour, alpha=0.15, linewidth=0)
+            axes.fill_between(whole["epoch"], whole["low"], whole["high"], color=colour, alpha=0.15, linewidth=0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel="epoch", ylabel="validation accuracy per slice")
     axes.grid(axis="y", color="#dddddd", linewidth=0.6)

@@ -3,13 +3,14 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from crnn_bench.metrics import HITS, TRUE, OfCounts, ratio
+from crnn_bench.metrics import OfCounts, micro
 
 
 class Accuracy(OfCounts):
     """Number of right answers over number of answers."""
 
     name = "accuracy"
+    by_rule = True
 
     def of(self, totals: NDArray[np.float64]) -> NDArray[np.float64]:
-        return ratio(totals[..., HITS, :].sum(axis=-1), totals[..., TRUE, :].sum(axis=-1))
+        return micro(totals)

@@ -3,14 +3,14 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from crnn_bench.metrics import PREDICTED, TRUE, OfCounts, f1, ratio
+from crnn_bench.metrics import OfCounts, class_f1, macro
 
 
 class MacroF1(OfCounts):
     """Plain mean of the F1 of the classes that are true or predicted somewhere (scikit-learn's `average="macro"`)."""
 
     name = "f1_macro"
+    by_rule = True
 
     def of(self, totals: NDArray[np.float64]) -> NDArray[np.float64]:
-        there = (totals[..., PREDICTED, :] + totals[..., TRUE, :] > 0).sum(axis=-1)
-        return ratio(f1(totals).sum(axis=-1), there.astype(np.float64))
+        return macro(class_f1(totals), totals)

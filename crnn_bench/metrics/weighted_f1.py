@@ -3,14 +3,14 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from crnn_bench.metrics import TRUE, OfCounts, f1, ratio
+from crnn_bench.metrics import OfCounts, class_f1, weighted
 
 
 class WeightedF1(OfCounts):
     """Mean of the classes' F1, weighted by their number of true items (scikit-learn's `average="weighted"`)."""
 
     name = "f1"
+    by_rule = True
 
     def of(self, totals: NDArray[np.float64]) -> NDArray[np.float64]:
-        true = totals[..., TRUE, :]
-        return ratio((f1(totals) * true).sum(axis=-1), true.sum(axis=-1))
+        return weighted(class_f1(totals), totals)
