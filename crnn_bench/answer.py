@@ -12,7 +12,7 @@ from crnn_bench.aggregations.sure_vote import SureVote
 from crnn_bench.blocks import with_interval
 from crnn_bench.grouping import Group, labels
 from crnn_bench.metrics.weighted_f1 import WeightedF1
-from crnn_bench.records import Predictions
+from crnn_bench.wording import span
 
 METRIC = WeightedF1()
 SIGNIFICANT = 0.05  # of p values after Holm's correction
@@ -31,7 +31,7 @@ class Candidate:
         model: what it is, beside that.
         validation: its mean weighted F1 per song on the validation part, by which it may be chosen.
         test: the same on the test part; `low` and `high` its interval, NaN where there is none.
-        songs: test songs of one seed.
+        songs: how many test songs a seed has, from the fewest to the most.
         chance: weighted F1 of guessing by the labels' shares of these, about the sum of their squares.
     """
 
@@ -43,7 +43,7 @@ class Candidate:
     test: float
     low: float
     high: float
-    songs: int
+    songs: str
     chance: float
 
 
@@ -55,7 +55,8 @@ def candidates(groups: Sequence[Group], scores: pd.DataFrame) -> list[Candidate]
     found = []
     for group, label in zip(groups, labels(groups), strict=True):
         row = rows_of(f1, group).iloc[0]
-        truth = next(iter(group.answers("song").values())).truth
+        truths = [some.truth for some in group.answers("song").values()]
+        truth = np.concatenate(truths)
         chance = float(((np.bincount(truth) / len(truth)) ** 2).sum())
         place = [_spoken(name, group.words[name]) for name in told if _is_place(name) and group.words[name]]
         all_words = {**group.words, "clip": group.clip}
@@ -63,8 +64,8 @@ def candidates(groups: Sequence[Group], scores: pd.DataFrame) -> list[Candidate]
         beside = "; ".join(_spoken(name, all_words[name]) for name in others)
         model = group.words["model"] + (f" ({beside})" if beside else "")
         test, low, high = (float(row[name]) for name in ("mean", "low", "high"))
-        where = ", ".join(place)
-        found.append(Candidate(group, label, where, model, _validated(group), test, low, high, len(truth), chance))
+        where, songs = ", ".join(place), span([len(some) for some in truths], str)
+        found.append(Candidate(group, label, where, model, _validated(group), test, low, high, songs, chance))
     return found
 
 
@@ -106,10 +107,9 @@ def _top(some: Sequence[Candidate]) -> list[Candidate]:
 
 
 def _validated(group: Group) -> float:
-    """Mean over seeds, folds put together."""
+    """Mean over the seeds that are tested, folds put together."""
     values = []
-    for cells in group.runs.values():
-        some = Predictions.joined([cell.predictions.of("validation") for cell in cells])
+    for some in group.of("validation").values():
         if len(some.table):
             _, truth, probabilities = evaluation.compiled(some, SureVote())
             values.append(METRIC.score(truth, probabilities))
@@ -145,9 +145,11 @@ def _against_chance(shown: Sequence[Candidate]) -> str:
     guessing = f"Guessing by the labels' shares would give {first.chance:.3f}"
     if np.isnan(first.low):
         return f"{guessing}; there are too few songs, or albums, of a label for an interval."
-    if all(one.low > one.chance for one in shown):
-        return f"{guessing}, below the interval."
-    return f"{guessing}, which the interval does not rule out: no proof that anything was learned."
+    level = [one for one in shown if not one.low > one.chance]
+    if not level:
+        return f"{guessing}, below {'both intervals' if len(shown) > 1 else 'the interval'}."
+    whose = "the interval" if len(shown) == 1 else f"the interval of {' and of '.join(one.model for one in level)}"
+    return f"{guessing}, which {whose} does not rule out: no proof that anything was learned."
 
 
 def _of_comparisons(table: pd.DataFrame) -> list[str]:
@@ -156,7 +158,9 @@ def _of_comparisons(table: pd.DataFrame) -> list[str]:
         return []
     told: list[str] = []
     places = table[table["level"] == "song"].groupby(["dataset", "split"], sort=False)
-    for number, ((_, split), rows) in enumerate(places):
+    several = len(set(table["dataset"])) > 1
+    for number, ((dataset, split), rows) in enumerate(places):
+        split = f"{dataset}, {split}" if several else split
         if number == MOST_PLACES:
             return [*told, f"{places.ngroups - MOST_PLACES} more splits are in the table of comparisons."]
         sure = rows[rows["p_holm"] < SIGNIFICANT].sort_values("p_holm", kind="stable")
@@ -182,7 +186,9 @@ def _difference(row: Mapping[str, Any]) -> str:
     low, high = sorted((sign * row["low"], sign * row["high"]))
     mine, theirs = (row["only_a"], row["only_b"])[::sign]
     songs = f"{mine:.3g} songs that it alone has right against {theirs:.3g}"
-    return f"{a} above {b} by {with_interval(abs(row['difference']), low, high)} (p {row['p_holm']:.2g}; {songs})"
+    doubt = "; yet the interval holds 0: not sure for other songs and trainings" if low <= 0 else ""
+    gap = with_interval(abs(row["difference"]), low, high)
+    return f"{a} above {b} by {gap} (p {row['p_holm']:.2g}; {songs}{doubt})"
 
 
 def _of_effect(table: pd.DataFrame) -> list[str]:
@@ -204,7 +210,8 @@ def _of_effect(table: pd.DataFrame) -> list[str]:
         else:
             verdict = "no effect is shown, nor ruled out"
         told.append(f"{what} ({where}): {verdict}.")
-    return told + ([f"{len(rows) - MOST_NAMED} more album effects are in the table."] if len(rows) > MOST_NAMED else [])
+    more = len(rows) - MOST_NAMED
+    return told + ([f"The album effect of {more} more is in the table."] if more > 0 else [])
 
 
 def _of_published(table: pd.DataFrame) -> list[str]:

@@ -176,7 +176,10 @@ def texts(frame: pd.DataFrame, digits: int = 3) -> pd.DataFrame:
             rows = frame[[name, low, high]].itertuples(index=False, name=None)
             shown[name.replace("_", " ")] = [with_interval(number, one, other, digits) for number, one, other in rows]
         elif not name.endswith(("low", "high")):
-            shown[name.replace("_", " ")] = [written(value, digits) for value in frame[name]]
+            whole = all(
+                float(value).is_integer() for value in frame[name] if isinstance(value, float) and value == value
+            )
+            shown[name.replace("_", " ")] = [written(value, 0 if whole else digits) for value in frame[name]]
     return pd.DataFrame({name: texts for name, texts in shown.items() if any(texts)})
 
 
@@ -193,5 +196,5 @@ def written(value: Any, digits: int = 3) -> str:
     if value is None or (isinstance(value, float) and pd.isna(value)):
         return ""
     if isinstance(value, float):
-        return f"{value:.0f}" if value.is_integer() and abs(value) > 1 else f"{value:.{digits}f}".replace("-", "−")
+        return f"{value:.{digits}f}".replace("-", "−")
     return str(value)

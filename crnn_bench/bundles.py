@@ -3,6 +3,7 @@
 import hashlib
 import json
 import zipfile
+import zlib
 from _pickle import UnpicklingError  # only its name: nothing but tensors and text is ever unpickled
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -28,7 +29,8 @@ HEARS = {"name", "model", "features", "clip_seconds", "n_bins", "n_frames", "n_c
 TOLD = HEARS | {"heard", "model_seed", "parameters", "validation_loss"}  # `about` holds: to be carried on, to be found
 ABOUT = "about.json"  # beside the estimator that skops wrote
 SCORES = ("song/f1", "slice/f1", "song/accuracy", "slice/accuracy")  # on validation songs, as `about` keeps them
-FAULTS = (RuntimeError, ValueError, TypeError, LookupError, EOFError, UnpicklingError, zipfile.BadZipFile)  # of files
+ARCHIVE_FAULTS = (EOFError, zipfile.BadZipFile, zlib.error)
+FAULTS = (RuntimeError, ValueError, TypeError, LookupError, UnpicklingError, *ARCHIVE_FAULTS)  # of files
 TRUSTED = {  # what estimators of the baselines hold, besides what skops knows by itself; each was looked at
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
     "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
@@ -134,7 +136,7 @@ class BaselineBundle(Bundle):
             if unknown:
                 raise BenchError(f"{self.path} holds {unknown[0]}, which no estimator of a baseline needs; not opened")
             return skops.io.load(self.path, trusted=others)
-        except (*plugins.FAULTS, ImportError, EOFError, zipfile.BadZipFile) as error:
+        except (*plugins.FAULTS, ImportError, *ARCHIVE_FAULTS) as error:
             raise BenchError(f"{self.path}: its estimator cannot be read: {' '.join(str(error).split())}") from None
 
 

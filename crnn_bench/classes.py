@@ -111,7 +111,7 @@ class _Together(Additive):
 
     def __init__(self, metrics: Sequence[Additive]) -> None:
         self.metrics = metrics
-        self.best = metrics[0].best
+        self.best, self.worst = metrics[0].best, metrics[0].worst
 
     def summands(self, truth: NDArray[np.int64], probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
         return self.metrics[0].summands(truth, probabilities)

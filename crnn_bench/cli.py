@@ -203,7 +203,7 @@ def _ui(options: argparse.Namespace) -> None:
             trial.bind(("127.0.0.1", options.port))
         except OSError:
             raise BenchError(f"port {options.port} is taken; give another one with --port") from None
-    print(f"dashboard: http://127.0.0.1:{options.port}/{_landing(database)} (Ctrl-C stops it)", flush=True)
+    print(f"dashboard: http://127.0.0.1:{options.port}{_landing(database)} (Ctrl-C stops it)", flush=True)
     os.environ.setdefault("PYTHONWARNINGS", "ignore")
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", f"sqlite:///{database.resolve()}"]
     os.execv(sys.executable, [*command, "--workers", "1", "--port", str(options.port)])
@@ -218,7 +218,7 @@ def _landing(database: Path) -> str:
         except sqlite3.DatabaseError:  # MLflow will say what is wrong with it
             return ""
     view = "workflowType=machine_learning&viewStateShareKey=cells"
-    return f"#/experiments/{number}/runs?{view}" if number else ""
+    return f"/#/experiments/{number}/runs?{view}" if number else ""
 
 
 def _be_quiet() -> None:

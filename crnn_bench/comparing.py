@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from crnn_bench import evaluation, grouping, statistics
+from crnn_bench import evaluation, grouping, significance, statistics
 from crnn_bench.aggregations.sure_vote import SureVote
 from crnn_bench.grouping import LEVELS, Group
 from crnn_bench.metrics.weighted_f1 import WeightedF1
@@ -36,7 +36,7 @@ def table(groups: Sequence[Group]) -> pd.DataFrame:
 
     Returns:
         Columns `dataset, split, level, a, b`, `difference` (weighted F1 of a less that of b, mean over seeds), `low,
-        high` (its 95% interval), `p` (of `statistics.permutation`), `p_holm` (the same, corrected for all rows of the
+        high` (its 95% interval), `p` (of `significance.permutation`), `p_holm` (the same, corrected for all rows of the
         level), `songs` (of a seed's test), `only_a, only_b` (how many of them only a, or only b, has right by the
         vote; mean over seeds). No rows where nothing can be compared.
     """
@@ -47,7 +47,7 @@ def table(groups: Sequence[Group]) -> pd.DataFrame:
             if level == "song" or group.hears_slices:
                 alike.setdefault(_heard(group, level), []).append(group)
         found = [row for some in alike.values() if len(some) > 1 for row in _pairs(some, level)]
-        corrected = statistics.holm([row["p"] for row in found])
+        corrected = significance.holm([row["p"] for row in found])
         rows += [{**row, "p_holm": p} for row, p in zip(found, corrected, strict=True)]
     return pd.DataFrame(rows, columns=COLUMNS)
 
@@ -81,7 +81,7 @@ def _pairs(groups: Sequence[Group], level: str) -> list[dict[str, Any]]:
         found = scored[a].minus(scored[b]).interval()
         row: dict[str, Any] = {**about, "a": called[a], "b": called[b]}
         row |= {"difference": found.value, "low": found.low, "high": found.high}
-        row |= {"p": statistics.swapped(sums[a], sums[b], metric), "songs": songs}
+        row |= {"p": significance.swapped(sums[a], sums[b], metric), "songs": songs}
         row |= {"only_a": songs * np.mean(right[a] & ~right[b]), "only_b": songs * np.mean(right[b] & ~right[a])}
         rows.append(row)
     return rows

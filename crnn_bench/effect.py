@@ -35,9 +35,9 @@ def table(groups: Sequence[Group]) -> pd.DataFrame:
 
     Returns:
         What tells the group apart (but for its split), `clip, level, artist` (blank: all, weighted F1; else the F1 of
-        that class), `kept_together` (`album` or `artist`), `song_split, album_split` (mean scores over seeds), `effect`
-        (their difference, of the seeds that both have), and `low, high` (its 95% interval). No rows where nothing was
-        run on both.
+        that class, if both tested it with every seed), `kept_together` (`album` or `artist`), `song_split, album_split`
+        (mean scores over seeds), `effect` (their difference, of the seeds that both have), and `low, high` (its 95%
+        interval). No rows where nothing was run on both.
     """
     rows = []
     for by_song, apart in _both(groups):
@@ -66,13 +66,14 @@ def _both(groups: Sequence[Group]) -> list[tuple[Group, Group]]:
 
 
 def _but_split(group: Group) -> Hashable:
-    """All that the group is, without its split: folds go with folds, and a single part with a single part."""
+    """All that the group is, without its split: as many folds go together, since they leave as much to train on."""
     parameters = group.cells[0].record["parameters"]
     others = {n: v for n, v in parameters.items() if not n.startswith("split") and n not in ("model_seed", "fold")}
     return (
         json.dumps([group.words["dataset"], others], sort_keys=True),
         group.clip,
-        group.cells[0].record["n_folds"] > 1,
+        group.cells[0].record["n_folds"],
+        group.folds,
     )
 
 
@@ -81,8 +82,9 @@ def _effects(by_song: Group, apart: Group, level: str) -> list[dict[str, Any]]:
     of_all, of_each = statistics.scores(answers, WeightedF1()), statistics.scores(answers, OfEachClass())
     pairs = {"": of_all}
     for number, artist in enumerate(by_song.cells[0].record["classes"]):
-        heard = {name for seeds in answers for some in seeds.values() for name in some.clusters[some.truth == number]}
-        pairs[artist] = [some.of_class(number, len(heard)) for some in of_each]
+        heard = [set(some.clusters[some.truth == number]) for seeds in answers for some in seeds.values()]
+        if all(heard):
+            pairs[artist] = [some.of_class(number, len(set.union(*heard))) for some in of_each]
     rows = []
     for artist, (ours, theirs) in pairs.items():
         found = ours.minus(theirs).interval()

@@ -6,9 +6,9 @@ import numpy as np
 
 from crnn_bench import classes, curves, maps, robustness
 from crnn_bench.answer import Candidate
-from crnn_bench.blocks import Block, Picture, Section
+from crnn_bench.blocks import Block, Picture, Section, texts
 from crnn_bench.drawing import picture
-from crnn_bench.material import Material
+from crnn_bench.material import MOST_OPEN_ROWS, Material, short
 
 MOST_GROUPS = 12  # whose pictures stand in the page; those of every cell are in figures/
 MOST_CURVES = 1  # of them, with curves of their labels
@@ -30,8 +30,14 @@ def sections(material: Material) -> list[Section]:
 
 
 def _album_effect(material: Material) -> Section:
-    caption = "Score by song minus score by album or artist, per classifier and per artist, with 95% intervals"
-    return Section("Album effect", [], material.table("album_effect", caption))
+    table = material.tables["album_effect"]
+    if table.empty:
+        return Section("Album effect", [])
+    overall = table["artist"].fillna("") == ""
+    caption = "Weighted F1 by song less that by album (or artist), with 95% intervals"
+    blocks = [short(texts(table[overall]), caption, overall.sum() > MOST_OPEN_ROWS)]
+    caption = "The same of each label: its F1 by song less that by album"
+    return Section("Album effect", [], [*blocks, short(texts(table[~overall]), caption, True)])
 
 
 def _heard(material: Material) -> Section:
@@ -140,7 +146,7 @@ def _hardest(material: Material) -> Section:
     if any(clip.sound for clip in clips):
         words.append(
             "Six seconds from the middle of each song are embedded in this page, made as loud as can be; before it is "
-            "shown to others, mind the music's licence: `crnn-bench report DIR --no-audio` leaves them out."
+            "shown to others, mind the music's licence: “crnn-bench report DIR --no-audio” leaves them out."
         )
     caption = "Songs by how many of the classifiers that were tested on them took them for another label's"
     return Section("Hardest songs", words, [*clips, *material.table("hardest_songs", caption, None, ["dataset"])])

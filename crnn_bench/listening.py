@@ -109,7 +109,7 @@ def _fitted(bundle: Bundle) -> FittedNetwork | FittedBaseline:
 def _slices(bundle: Bundle, path: Path) -> Iterator[tuple[Slices, float]]:
     """A file's slices, some at a time, and the seconds of each; one slice where whole songs are heard."""
     feature, clip = bundle.feature, bundle.about["clip_seconds"]
-    track = pd.DataFrame({"track_id": [str(path)], "label": bundle.about["classes"][:1]})  # the label is not looked at
+    track = pd.DataFrame({"track_id": [_readable(path)], "label": bundle.about["classes"][:1]})  # any label will do
     if clip is None:
         samples = audio.load(path, feature.sample_rate)
         seconds = len(samples) / feature.sample_rate
@@ -144,6 +144,11 @@ def table(bundle: Bundle, files: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["path", "label", "probability", "fault", *probabilities])
 
 
+def _readable(path: Path) -> str:
+    """A file's name as text, which not every name is."""
+    return os.fsencode(path).decode(errors="backslashreplace")
+
+
 def _reason(error: UnusableAudioError | OSError) -> str:
     return f"cannot be opened ({error.strerror or error})" if isinstance(error, OSError) else str(error)
 
@@ -171,7 +176,7 @@ def answer(model: str, files: Sequence[Path], timeline: Path | None) -> None:
     heard: dict[str, Timeline] = {}
     failures = []
     for path in files:
-        name = os.fsencode(path).decode(errors="backslashreplace")  # not every file's name is text
+        name = _readable(path)
         try:
             heard[name] = listen(bundle, path)
         except (UnusableAudioError, OSError) as error:

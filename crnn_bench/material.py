@@ -29,7 +29,7 @@ class Material:
         groups: of its finished cells.
         tables: by the name of their CSV file; there may be empty ones.
         clips: of the hardest songs, and why some are silent.
-        audit: its findings, `kind, severity, tracks, parts, labels, detail`; `None` where there was no audit.
+        audit: what `audit.json` holds: `findings, labels, near_duplicates`; nothing where there was no audit.
     """
 
     out: Path
@@ -37,7 +37,7 @@ class Material:
     groups: Sequence[Group]
     tables: Mapping[str, pd.DataFrame]
     clips: tuple[Sequence[Clip], str]
-    audit: pd.DataFrame | None
+    audit: Mapping[str, Any]
 
     @cached_property
     def candidates(self) -> list[Candidate]:

@@ -10,6 +10,8 @@ from crnn_bench.drawing import picture
 from crnn_bench.material import MOST_OPEN_ROWS, Material, short
 from crnn_bench.wording import amount, count, printable
 
+LEFT_IN_THE_FILE = ("n_", "f1_macro", "f1_song_mean", "f1_song_product", "f1_song_vote", "run_id", "mflop", "predict_")
+
 
 def sections(material: Material) -> list[Section]:
     """Those that have something to tell."""
@@ -48,7 +50,7 @@ def _answer(material: Material) -> Section:
             "validation F1": written(one.validation),
             "test F1 per song": with_interval(one.test, one.low, one.high),
             "guessing": written(one.chance),
-            "test songs": str(one.songs),
+            "test songs": one.songs,
         }
         for place, some in top.items()
         for one in some[:2]
@@ -126,27 +128,40 @@ def _costs(material: Material) -> Section:
 
 
 def _verdict(material: Material) -> list[str]:
-    """Whether the audit lets one trust the numbers."""
-    if material.audit is None:
+    """Whether the audit lets one trust the numbers, and what it could not look for."""
+    if not material.audit:
         return []
-    counts = material.audit["severity"].value_counts()
-    if leaks := counts.get("leak", 0):
+    severities = [finding["severity"] for finding in material.audit["findings"]]
+    leaks, warnings = severities.count("leak"), severities.count("warning")
+    unseen = [name for name, found in material.audit["near_duplicates"].items() if not found["songs"]]
+    but = f", but near-duplicates of {', '.join(unseen)} were not looked for" if unseen else ""
+    more = f"; {warnings} {'warning is' if warnings == 1 else 'warnings are'} under Audit" if warnings else ""
+    if leaks:
         word = "1 leak" if leaks == 1 else f"{leaks} leaks"
-        return [f"The audit found {word} between training and test: the scores are too high, see Audit."]
-    warnings = f"; {counts['warning']} warnings are under Audit" if "warning" in counts else ""
-    return [f"The audit found no leak between training and test{warnings}."]
+        return [
+            f"The audit found {word}: what was trained on is tested, too, so the scores are too high (see Audit){but}."
+        ]
+    return [f"The audit found no leak between the parts{but}{more}."]
 
 
 def _audit(material: Material) -> Section:
-    blocks = []
-    if material.audit is not None and len(material.audit):
-        caption = "What the audit found: leaks, then warnings, then notes"
-        blocks.append(Table(texts(material.audit), caption, len(material.audit) > MOST_OPEN_ROWS))
+    blocks, words = [], []
+    if material.audit:
+        near = material.audit["near_duplicates"]
+        words = [
+            *_verdict(material),
+            *(f"Near-duplicates in {name}: {found['in_words']}." for name, found in near.items()),
+        ]
+        findings = pd.DataFrame(material.audit["findings"]).map(lambda v: "; ".join(v) if isinstance(v, list) else v)
+        if len(findings):
+            blocks.append(short(texts(findings), "Leaks, then warnings, then notes", len(findings) > MOST_OPEN_ROWS))
+        for name, rows in material.audit["labels"].items():
+            blocks.append(Table(texts(pd.DataFrame(rows), 1), f"Songs of {name} by label", True))
     rejected = material.noted["rejected"]
     if rejected:
         left_out = pd.DataFrame({"track": list(rejected), "reason": list(rejected.values())})
         blocks.append(Table(left_out, f"{len(rejected)} tracks left out", len(left_out) > MOST_OPEN_ROWS))
-    return Section("Audit", _verdict(material) if blocks else [], blocks)
+    return Section("Audit", words, blocks)
 
 
 def _again(material: Material) -> Section:
@@ -172,9 +187,10 @@ def _environment(material: Material) -> list[Table]:
 
 
 def _cells(material: Material) -> Section:
-    return Section(
-        "Every cell", [], material.table("results", "What each cell was, its scores, counts and seconds", True)
-    )
+    table = material.tables["results"]
+    kept = table[[name for name in table if not name.startswith(LEFT_IN_THE_FILE)]]
+    caption = "What each cell was, its scores and seconds; results.csv has more"
+    return Section("Every cell", [], [short(texts(kept), caption, len(kept) > 1)])
 
 
 def _spoken(frame: pd.DataFrame) -> pd.DataFrame:

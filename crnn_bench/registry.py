@@ -71,7 +71,7 @@ def _log(run_id: str, bundle: Path, classes: Sequence[str]) -> str:
             python_model=str(code),
             artifacts={"bundle": str(bundle)},
             signature=signature(classes),
-            input_example=pd.DataFrame({"path": ["song.mp3"]}),
+            input_example=pd.DataFrame([["song.mp3"]], columns=pd.Index(["path"], dtype=object)),  # MLflow's own way
             pip_requirements=REQUIREMENTS,
         )
     return str(logged.model_id)

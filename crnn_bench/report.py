@@ -34,8 +34,10 @@ from crnn_bench.grouping import Group
 from crnn_bench.material import Material, question
 from crnn_bench.results import Result
 from crnn_bench.whole import replacing
+from crnn_bench.wording import printable
 
 IN_LATEX = {
+    "summary": "weighted F1 on test songs, with 95% intervals",
     "scores": "every score on test songs, with 95% intervals",
     "comparisons": "differences of weighted F1 on the same test songs",
     "album_effect": "weighted F1 by song less that by album",
@@ -93,9 +95,10 @@ def write(out: Path, with_audio: bool = True) -> list[Path]:
     facts = {"finished": len(cells), "cells": len(noted["cells"])}
     asked = question(noted)
     files = [write_table(table, out / f"{name}.csv") for name, table in found.items() if len(table)]
+    printed = found | {"summary": printable(found["summary"])[0]}
     for name, caption in IN_LATEX.items():
-        if len(found[name]):
-            text = exporting.latex(found[name], f"{noted['name']}: {caption}", f"{noted['name']}-{name}")
+        if len(printed[name]):
+            text = exporting.latex(printed[name], f"{noted['name']}: {caption}", f"{noted['name']}-{name}")
             files.append(_write_text(out / "tables" / f"{name}.tex", text))
     files += [out / file for file in page.files(sections)]
     files.append(_write_text(out / "report.md", exporting.markdown(noted["name"], asked, sections)))
@@ -141,10 +144,11 @@ def _tables(cells: Sequence[Result], groups: Sequence[Group]) -> dict[str, pd.Da
     }
 
 
-def _audited(out: Path) -> pd.DataFrame | None:
+def _audited(out: Path) -> dict[str, Any]:
     """What the audit found, where there was one."""
-    path = out / "audit.csv"
-    return pd.read_csv(path, dtype=str, keep_default_na=False) if path.is_file() else None
+    path = out / "audit.json"
+    audited: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return audited
 
 
 def _noted(out: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from crnn_bench.grouping import LEVELS, Group
 
 NUMBERS = ["std_split", "std_model", "std_both", "cells", "songs", "songs_of_std", "songs_of_a_point", "remark"]
 TOGETHER = "split and model seed change together; a grid of split_seed × model_seed tells them apart"
+NOT_WHOLE = "not all of the grid of split_seed × model_seed has been run"
 
 
 def table(groups: Sequence[Group]) -> pd.DataFrame:
@@ -29,7 +30,7 @@ def table(groups: Sequence[Group]) -> pd.DataFrame:
             if len(seeds) > 1:
                 tested = [some.table["track_id"].nunique() for some in group.pooled.values()]
                 about = {**group.words, "clip": group.clip, "level": level}
-                rows.append({**about, **_told(components(scores), len(seeds), float(np.mean(tested)))})
+                rows.append({**about, **_told(scores, float(np.mean(tested)))})
     return pd.DataFrame(rows)
 
 
@@ -61,8 +62,10 @@ def components(scores: pd.DataFrame) -> dict[str, float]:
     return {name: float(np.sqrt(v)) for name, v in zip(NUMBERS, (of_split, within, of_split + within), strict=False)}
 
 
-def _told(found: dict[str, float], cells: int, songs: float) -> dict[str, Any]:
+def _told(scores: pd.DataFrame, songs: float) -> dict[str, Any]:
+    found, run = components(scores), scores.notna()
     whole = np.nanmax([*found.values()])
-    remark = TOGETHER if np.isnan(found["std_split"]) and np.isnan(found["std_model"]) else ""
+    crossed = max(run.sum(axis=0).max(), run.sum(axis=1).max()) > 1
+    remark = "" if run.all(axis=None) else NOT_WHOLE if crossed else TOGETHER
     amounts = {"songs": songs, "songs_of_std": whole * songs, "songs_of_a_point": songs / 100}
-    return {**found, "cells": cells, **amounts, "remark": remark}
+    return {**found, "cells": int(run.sum(axis=None)), **amounts, "remark": remark}

@@ -1,4 +1,4 @@
-"""Answers → how sure their scores are: intervals by resampling what belongs together, and paired tests.
+"""Answers → how sure their scores are: intervals by resampling what belongs together.
 
 *Songs*: clusters are drawn anew 10,000 times (`resampling`), since an album's songs share a sound, a song's slices all
 but everything. All seeds, and all classifiers that are compared, hear the same drawn songs.
@@ -13,7 +13,6 @@ not differ otherwise, or where every label has a single test song. Two seeds tha
 third is worth its time.
 """
 
-import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,7 +22,6 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from crnn_bench import resampling
-from crnn_bench.errors import BenchError
 from crnn_bench.metrics import Additive
 
 RESAMPLES = 10_000
@@ -103,22 +101,24 @@ class Scores:
         drawn = self.drawn.mean(axis=1)
         drawn = drawn - drawn.mean() + value  # where few songs are drawn, labels are missing, and scores shift
         if self.freedom < 1:
-            return Interval(value, math.nan, math.nan)
+            return Interval(value, np.nan, np.nan)
         between, own = self._between_seeds()
-        at_the_end = min(abs(value), abs(value - self.bounds[1])) < EQUAL
-        if at_the_end and np.ptp(self.drawn) < EQUAL:  # all are right, or wrong, or alike: nothing to draw from
+        if np.ptp(drawn) < EQUAL and not own:  # all of each label are right, or wrong, or alike: nothing to draw from
             most = 1 - tail ** (1 / self.clusters)  # share of others that may be and have not shown (Clopper & Pearson)
             low, high = value - most, value + most
         elif own:
             variance = float(drawn.var())
-            freedom = (variance + own) ** 2 / (variance**2 / self.freedom + between**2 / (len(self.values) - 1))
+            seeds = len(self.values) - 1
+            freedom = (variance + own) ** 2 / (variance**2 / self.freedom + between**2 / seeds)
+            freedom = max(freedom, min(self.freedom, seeds))  # a sum's is never less than that of all its parts
             wider = stats.t.ppf(tail, freedom) / stats.norm.ppf(tail)  # no draw lies as far out as t of few seeds
-            drawn = drawn + math.sqrt(own) * np.random.default_rng(1).standard_normal(len(drawn))
+            drawn = drawn + np.sqrt(own) * np.random.default_rng(1).standard_normal(len(drawn))
             low, high = value + wider * (np.quantile(drawn, [tail, 1 - tail]) - value)
         else:
             tail = float(stats.norm.cdf(stats.t.ppf(tail, self.freedom)))
             low, high = np.quantile(drawn, [tail, 1 - tail])
-        return Interval(value, max(float(low), self.bounds[0]), min(float(high), self.bounds[1]))
+        low, high = min(float(low), value), max(float(high), value)  # very skew draws may all but miss their mean
+        return Interval(value, max(low, self.bounds[0]), min(high, self.bounds[1]))
 
     def _between_seeds(self) -> tuple[float, float]:
         """Variance of the mean by the scores' differences between seeds, and what songs do not explain of it."""
@@ -166,69 +166,13 @@ def scores(classifiers: Sequence[Seeds], metric: Additive) -> list[Scores]:
         weights = resampling.weights(strata, count, rng)
         for found, some in zip(drawn, sums, strict=True):
             found.append(metric.of(np.tensordot(weights, some, axes=1)))
-    about = len(names), len(names) - len(strata), (0.0, metric.best or math.inf)
+    about = len(names), len(names) - len(strata), (min(metric.best, metric.worst), max(metric.best, metric.worst))
     rated = []
     for seeds, some, found in zip(classifiers, sums, drawn, strict=True):
         values, others = metric.of(some.sum(axis=0)), np.concatenate(found)
         others = np.where(np.isnan(others), values, others)  # a seed none of whose songs were drawn keeps its score
         rated.append(Scores(tuple(seeds), values, others, *about))
     return rated
-
-
-def permutation(ours: Seeds, theirs: Seeds, metric: Additive) -> float:
-    """How likely a difference of mean scores as great as theirs were, if it were chance who gave which answers.
-
-    The two swap their answers to whole clusters, the same ones with all seeds: all swaps where there are 10,000 or less
-    (of clusters that they answer differently, for the others change nothing), else 10,000 random ones, with the one
-    that happened among them (Phipson & Smyth 2010). It is about these trained models; how much training scatters
-    is in the interval of `difference`.
-
-    Args:
-        ours, theirs: by seed; of the seeds that both have, the items must be the same.
-        metric: of the scores.
-
-    Raises:
-        BenchError: no seed is shared, or the two have not heard the same.
-    """
-    shared = [seed for seed in ours if seed in theirs]
-    if not shared or any(_heard(ours[seed]) != _heard(theirs[seed]) for seed in shared):
-        raise BenchError("only answers to the same test songs, with the same seeds, can be swapped")
-    both = [{seed: some[seed] for seed in shared} for some in (ours, theirs)]
-    names = cluster_names(both)
-    mine, other = (summed(seeds, metric, names) for seeds in both)
-    return swapped(mine, other, metric)
-
-
-def swapped(ours: NDArray[np.float64], theirs: NDArray[np.float64], metric: Additive) -> float:
-    """The p-value of `permutation` from sums, each (clusters, seeds, …)."""
-    change = theirs - ours
-    change = change[np.abs(change).max(axis=tuple(range(1, change.ndim))) > EQUAL]
-    mine, other = ours.sum(axis=0), theirs.sum(axis=0)
-
-    def apart(moved: NDArray[np.float64]) -> NDArray[np.float64]:
-        difference = (metric.of(mine + moved) - metric.of(other - moved)).mean(axis=-1)
-        return np.asarray(np.abs(difference), dtype=np.float64)
-
-    observed = apart(np.zeros_like(mine)) - EQUAL
-    n = len(change)
-    exact = 2**n <= RESAMPLES
-    rng = np.random.default_rng(0)
-    hits, first = 0, 0
-    for count in resampling.chunks(2**n if exact else RESAMPLES, n + mine.size):
-        numbers = np.arange(first, first + count)
-        swaps = numbers[:, None] >> np.arange(n) & 1 if exact else rng.integers(2, size=(count, n))
-        hits += int((apart(np.tensordot(swaps.astype(np.float64), change, axes=1)) >= observed).sum())
-        first += count
-    return hits / first if exact else (1 + hits) / (1 + first)
-
-
-def holm(p: Sequence[float]) -> list[float]:
-    """p-values of several tests, such that all that are below α are so together but for a chance of α (Holm 1979)."""
-    order = np.argsort(p, kind="stable")
-    stepped = np.asarray(p, dtype=np.float64)[order] * np.arange(len(order), 0, -1)
-    found = np.empty(len(order))
-    found[order] = np.minimum(np.maximum.accumulate(stepped), 1)
-    return [float(value) for value in found]
 
 
 def cluster_names(classifiers: Sequence[Seeds]) -> list[str]:
@@ -265,7 +209,3 @@ def _strata(classifiers: Sequence[Seeds], names: Sequence[str]) -> list[NDArray[
     label = counts.sum(axis=0).argmax(axis=1)
     tested = np.unique(counts.any(axis=2), axis=1, return_inverse=True)[1]
     return resampling.strata(label, tested)
-
-
-def _heard(answers: Answers) -> list[tuple[str, int]]:
-    return sorted(zip(answers.clusters.tolist(), answers.truth.tolist(), strict=True))

@@ -74,7 +74,10 @@ def test_steps_do_not_import_each_other(step: str) -> None:
 
 @pytest.mark.parametrize(
     ("library", "only"),
-    [("mlflow", ["registry.py", "served.py", "tracking.py"]), ("joblib", ["feature_store.py", "searching.py"])],
+    [
+        ("mlflow", ["registry.py", "served.py", "tracking.py"]),
+        ("joblib", ["auditing.py", "feature_store.py", "searching.py"]),
+    ],
 )
 def test_a_library_is_known_in_few_places(library: str, only: list[str]) -> None:
     assert [path.name for path in FILES if library in roots(imports(path))] == only

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from crnn_bench import comparing, config, effect, experiment, planning, preparing, scatter, statistics
+from crnn_bench import comparing, config, effect, experiment, planning, preparing, scatter, significance, statistics
 from crnn_bench.grouping import groups
 from crnn_bench.metrics.weighted_f1 import WeightedF1
 from crnn_bench.records import Predictions
@@ -51,7 +51,7 @@ def test_a_row_tells_how_far_two_are_apart() -> None:
     a, b = (groups(cells)[n].answers("song") for n in range(2))
     expected = statistics.difference(a, b, WeightedF1())
     assert row[["difference", "low", "high"]].tolist() == pytest.approx([expected.value, expected.low, expected.high])
-    assert row["p"] == row["p_holm"] == statistics.permutation(a, b, WeightedF1())
+    assert row["p"] == row["p_holm"] == significance.permutation(a, b, WeightedF1())
 
 
 def test_holms_correction_is_over_the_level() -> None:
@@ -59,7 +59,7 @@ def test_holms_correction_is_over_the_level() -> None:
     table = comparing.table(groups(cells))
     assert len(table) == 6
     for _, rows in table.groupby("level"):
-        assert rows["p_holm"].tolist() == pytest.approx(statistics.holm(rows["p"].tolist()))
+        assert rows["p_holm"].tolist() == pytest.approx(significance.holm(rows["p"].tolist()))
 
 
 def test_seeds_are_compared_seed_by_seed() -> None:
@@ -123,10 +123,21 @@ def test_artists_are_told_apart() -> None:
     assert table.loc["cedar", "effect"] == pytest.approx(1 - 2 / 3)
 
 
+def test_an_artist_that_one_of_them_did_not_test_has_no_effect() -> None:
+    unknown = cell(wrong(0), split="AlbumSplit", kept="album")
+    table = unknown.predictions.table
+    some = Result(Predictions(table[table["truth"] != "birch"].reset_index(drop=True), LABELS), unknown.record, None)
+    found = effect.table(groups([cell(wrong(1)), some])).query("level == 'song'")
+    assert found["artist"].tolist() == ["", "alder", "cedar"]
+
+
 def test_what_does_not_belong_together_has_no_effect() -> None:
     folds = cell(wrong(1), split="AlbumKFold", kept="album")
     folds.record["n_folds"] = 4
     assert effect.table(groups([cell(wrong(0)), folds])).empty, "folds go with folds"
+    fewer = cell(wrong(1))
+    fewer.record["n_folds"] = 3
+    assert effect.table(groups([fewer, folds])).empty, "five folds leave more to train on than three"
     twice = [cell(wrong(0)), cell(wrong(0), split="Other"), cell(wrong(1), split="AlbumSplit", kept="album")]
     assert effect.table(groups(twice)).empty, "which of the two?"
     old = cell(wrong(1), split="AlbumSplit")
@@ -205,6 +216,7 @@ def test_what_seeds_cannot_tell_is_left_out() -> None:
     together = told((0, 0), (1, 1), (2, 2))
     assert np.isnan([together["std_split"], together["std_model"]]).all()
     assert "split_seed × model_seed" in together["remark"]
+    assert "not all of the grid" in told((0, 0), (1, 0), (0, 1))["remark"]
     whole = told((0, 0), (1, 0), (0, 1), (1, 1))
     assert whole["remark"] == ""
     assert whole["cells"] == 4

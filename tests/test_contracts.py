@@ -392,7 +392,7 @@ def test_no_score_is_beyond_the_best_one_in_any_order(cls: type[Metric], answere
     before = truth.copy(), probabilities.copy()
     score = cls().score(truth, probabilities)
     assert isinstance(score, float)
-    assert np.isnan(score) or 0 <= score <= 1 or (cls.best == 0 and score > 0)
+    assert np.isnan(score) or min(cls.best, cls.worst) <= score <= max(cls.best, cls.worst)
     order = np.random.default_rng(seed).permutation(len(truth))
     assert cls().score(truth[order], probabilities[order]) == pytest.approx(score, nan_ok=True)
     assert np.array_equal(truth, before[0])

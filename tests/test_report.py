@@ -245,12 +245,17 @@ def test_an_older_folder_still_has_a_page(tmp_path: Path) -> None:
 def test_the_audit_s_verdict_is_part_of_the_answer(tmp_path: Path) -> None:
     out = folder(tmp_path, made(("a", "b"), 0.5))
     assert "audit" not in checked_report(out).text.lower()
-    header = "kind,severity,tracks,parts,labels,detail\n"
-    (out / "audit.csv").write_text(header)
-    assert "The audit found no leak" in checked_report(out).text
-    (out / "audit.csv").write_text(header + "near-duplicate,leak,x; y,train; test,a,the same <song>\n")
+    near = {"music": {"songs": 0, "in_words": "not looked for"}}
+    clean: dict[str, Any] = {"findings": [], "labels": {"music": [{"label": "a", "songs": 2}]}, "near_duplicates": near}
+    leak = {"kind": "near-duplicate", "severity": "leak", "dataset": "music", "tracks": ["x", "y"], "labels": ["a"]}
+    (out / "audit.json").write_text(json.dumps(clean))
     page = checked_report(out)
-    assert "The audit found 1 leak between training and test" in page.text
+    assert "found no leak between the parts, but near-duplicates of music were not looked for" in page.text
+    near["music"] = {"songs": 8, "in_words": "songs that share"}
+    (out / "audit.json").write_text(json.dumps({**clean, "findings": [{**leak, "detail": "the same <song>"}]}))
+    page = checked_report(out)
+    assert "The audit found 1 leak: what was trained on is tested, too" in page.text
+    assert "Near-duplicates in music: songs that share" in page.text
     assert "the same <song>" in page.text
 
 
@@ -306,6 +311,19 @@ def test_significant_differences_name_the_better_one_and_the_songs() -> None:
     text = told(judged(RIGHT, RIGHT, "One"), comparisons=two)
     assert "1 of 2 comparisons of classifiers is significant after Holm's correction: B above A by 0.250" in text
     assert "[0.10–0.40] (p 0.03; 12 songs that it alone has right against 2)" in text
+
+
+def test_a_significant_difference_whose_interval_holds_none_is_called_unsure() -> None:
+    """The p-value is about these trainings, the interval about others, too."""
+    words = "yet the interval holds 0"
+    assert words in told(judged(RIGHT, RIGHT, "One"), comparisons=compared(low=-0.5, high=0.05))
+    assert words not in told(judged(RIGHT, RIGHT, "One"), comparisons=compared())
+
+
+def test_comparisons_of_several_datasets_tell_which() -> None:
+    text = told(judged(RIGHT, RIGHT, "One"), comparisons=pd.concat([compared(), compared(dataset="noise", p_holm=0.5)]))
+    assert "music, SongSplit: the one comparison" in text or "music, SongSplit: 1 of" in text
+    assert "noise, SongSplit: the one comparison of classifiers is not significant" in text
 
 
 def test_what_is_not_significant_is_said_so() -> None:

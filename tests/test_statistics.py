@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import f1_score
 
-from crnn_bench import statistics
+from crnn_bench import effect, significance, statistics
 from crnn_bench.errors import BenchError
 from crnn_bench.metrics.accuracy import Accuracy
 from crnn_bench.metrics.log_loss import LogLoss
@@ -205,6 +205,40 @@ def test_all_songs_right_is_no_proof_of_perfection() -> None:
     )
 
 
+def test_labels_that_are_all_right_and_all_wrong_are_no_proof_either() -> None:
+    """Each label's songs are alike, so that draws are, too; the interval is not a point."""
+    truth = np.arange(16) % 4
+    found = statistics.interval({0: told(truth, np.where(truth == 3, 0, truth), np.arange(16))}, Accuracy())
+    most = 1 - 0.025 ** (1 / 16)
+    assert vars(found) == pytest.approx(vars(Interval(0.75, 0.75 - most, 0.75 + most)))
+
+
+def test_a_difference_as_great_as_can_be_is_not_sure_either() -> None:
+    truth = np.arange(16) % 4
+    right, wrong = ({0: told(truth, (truth + n) % 4, np.arange(16))} for n in (0, 1))
+    ahead, behind = statistics.difference(right, wrong, F1), statistics.difference(wrong, right, F1)
+    assert (ahead.low, ahead.high) == pytest.approx((0.025 ** (1 / 16), 1))
+    assert (behind.low, behind.high) == pytest.approx((-1, -(0.025 ** (1 / 16))))
+
+
+def test_seeds_whose_songs_make_up_for_each_other_have_no_endless_interval() -> None:
+    """What one seed gains on drawn songs, another loses; Student's t is never that of less than the seeds' freedom."""
+    values, gained = np.array([0.4, 0.5, 0.6]), 0.09 * np.random.default_rng(0).standard_normal(10_000)
+    drawn = values + np.outer(gained, [1, -1, 0])
+    found = statistics.Scores((0, 1, 2), values, drawn, 30, 20, (0, np.inf)).interval()
+    assert 0 < found.value - found.low < 4.4 * values.std(ddof=1) / 3**0.5
+    assert 0 < found.high - found.value < 4.4 * values.std(ddof=1) / 3**0.5
+
+
+def test_seeds_with_an_album_each_of_a_label_are_no_proof_either() -> None:
+    """Where the one is drawn the other is not, so that the mean of their F1 is the same in all draws."""
+    truth = np.arange(4) % 4
+    seeds = {seed: told(truth, truth, truth + 4 * seed) for seed in (0, 1)}
+    [scored] = statistics.scores([seeds], effect.OfEachClass())
+    found = scored.of_class(0, 2).interval()
+    assert (found.value, found.low, found.high) == pytest.approx((1, 0.025**0.5, 1))
+
+
 def test_one_cluster_has_no_interval() -> None:
     found = statistics.interval({0: told(np.array([0, 1, 1]), np.array([0, 1, 0]), np.zeros(3, int))}, F1)
     assert found.value == pytest.approx(2 / 3)
@@ -282,27 +316,27 @@ def test_the_exact_p_value_by_brute_force() -> None:
             apart += f1_score(truth, mine, average="weighted") - f1_score(truth, other, average="weighted")
         scores.append(abs(apart))
     expected = np.mean(np.array(scores) >= scores[0] - 1e-9)
-    assert statistics.permutation(ours, theirs, F1) == pytest.approx(expected)
+    assert significance.permutation(ours, theirs, F1) == pytest.approx(expected)
 
 
 def test_random_swaps_come_near_the_exact_p_value(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(10)
     ours, theirs = {0: drawn(rng, songs=12, skill=0.8)}, {0: drawn(rng, songs=12, skill=0.6)}
-    exact = statistics.permutation(ours, theirs, F1)
-    monkeypatch.setattr(statistics, "RESAMPLES", 4000)  # below 2^12
-    assert statistics.permutation(ours, theirs, F1) == pytest.approx(exact, abs=0.03)
+    exact = significance.permutation(ours, theirs, F1)
+    monkeypatch.setattr(significance, "RESAMPLES", 4000)  # below 2^12
+    assert significance.permutation(ours, theirs, F1) == pytest.approx(exact, abs=0.03)
     assert 0.01 < exact < 0.99
 
 
 def test_the_level_is_kept_where_nothing_differs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two classifiers of the same skill are told apart at 5% of experiments, and a better one far oftener."""
-    monkeypatch.setattr(statistics, "RESAMPLES", 500)
+    monkeypatch.setattr(significance, "RESAMPLES", 500)
     rng = np.random.default_rng(11)
     world, better = World(songs=5, slices=4), World(songs=5, slices=4, skill=1.7)
 
     def rejected(other: World, times: int) -> float:
         pairs = (world.experiment(rng, 1, False, other) for _ in range(times))
-        return float(np.mean([statistics.permutation(*pair, F1) <= 0.05 for pair in pairs]))
+        return float(np.mean([significance.permutation(*pair, F1) <= 0.05 for pair in pairs]))
 
     assert 0.03 <= rejected(world, 1000) <= 0.07
     assert rejected(better, 100) > 0.3
@@ -310,7 +344,7 @@ def test_the_level_is_kept_where_nothing_differs(monkeypatch: pytest.MonkeyPatch
 
 def test_the_same_answers_differ_by_chance_alone() -> None:
     some = {0: drawn(np.random.default_rng(12))}
-    assert statistics.permutation(some, some, F1) == 1
+    assert significance.permutation(some, some, F1) == 1
 
 
 @pytest.mark.parametrize("change", [lambda names: names + "x", lambda names: np.roll(names, 1)])
@@ -318,13 +352,13 @@ def test_answers_to_other_songs_cannot_be_swapped(change: Callable[[NDArray[np.o
     some = drawn(np.random.default_rng(13))
     other = Answers(some.truth, some.probabilities, change(some.clusters))
     with pytest.raises(BenchError, match="the same test songs, with the same seeds"):
-        statistics.permutation({0: some}, {0: other}, F1)
+        significance.permutation({0: some}, {0: other}, F1)
     with pytest.raises(BenchError, match="the same test songs, with the same seeds"):
-        statistics.permutation({0: some}, {1: some}, F1)
+        significance.permutation({0: some}, {1: some}, F1)
 
 
 def test_holm_by_hand() -> None:
     """Sorted 0.005·4, 0.01·3, 0.03·2, 0.04·1, and never less than one before."""
-    assert statistics.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert statistics.holm([0.6, 0.7]) == [1, 1]
-    assert statistics.holm([]) == []
+    assert significance.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert significance.holm([0.6, 0.7]) == [1, 1]
+    assert significance.holm([]) == []

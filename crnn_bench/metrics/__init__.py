@@ -14,6 +14,7 @@ class Metric(ABC):
     Attributes:
         name: of its column.
         best: what perfect answers get; no score is beyond it. Lower is better where it is 0.
+        worst: at the other end; infinite where nothing is the worst.
         of_votes: whether the shares of a song's votes are enough; others want probabilities, and a song's are then the
             mean over its slices.
         by_rule: whether songs are scored by each rule that compiles their slices, not by one alone.
@@ -21,6 +22,7 @@ class Metric(ABC):
 
     name: str
     best: float = 1.0
+    worst: float = 0.0
     of_votes: bool = False
     by_rule: bool = False
 

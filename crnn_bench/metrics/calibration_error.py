@@ -18,6 +18,7 @@ class CalibrationError(Additive):
 
     name = "calibration_error"
     best = 0.0
+    worst = 1.0
 
     def summands(self, truth: NDArray[np.int64], probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
         sure = np.minimum(probabilities.max(axis=1, initial=0), 1)  # float32 probabilities may be above 1

@@ -16,6 +16,7 @@ class LogLoss(MeanOverItems):
 
     name = "log_loss"
     best = 0.0
+    worst = np.inf
 
     def values(self, truth: NDArray[np.int64], probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
         own = np.take_along_axis(probabilities, truth[:, None], axis=1)[:, 0]
