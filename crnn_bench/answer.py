@@ -149,7 +149,7 @@ def _against_chance(shown: Sequence[Candidate]) -> str:
     if not level:
         return f"{guessing}, below {'both intervals' if len(shown) > 1 else 'the interval'}."
     whose = "the interval" if len(shown) == 1 else f"the interval of {' and of '.join(one.model for one in level)}"
-    return f"{guessing}, which {whose} does not rule out: no proof that anything was learned."
+    return f"{guessing}, which {whose} does not lie above: no proof that anything was learned."
 
 
 def _of_comparisons(table: pd.DataFrame) -> list[str]:

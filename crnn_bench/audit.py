@@ -29,7 +29,7 @@ class Finding:
 
     Attributes:
         kind: what it is.
-        severity: `leak` where what is trained or chosen on is tested, too; `warning` or `note`.
+        severity: `leak` where parts share what should lie in one of them; `warning` or `note`.
         tracks: which songs, if some.
         parts: theirs, in the first split concerned; empty for a song that the split does not use.
         labels: theirs, or the labels concerned.
@@ -114,7 +114,8 @@ def _overlaps(songs: Songs) -> Iterator[Finding]:
             of_track = dict(zip(named["track_id"], groups(named, group), strict=True))
             test = {of_track[track] for track in split.test if track in of_track}
             heard = test & {of_track[track] for track in (*split.train, *split.validation) if track in of_track}
-            kept = split.group == group or (split.group, group) == ("artist", "album")
+            artists_known = (named["artist"] != "").all()  # a song of none may be parted from its album
+            kept = split.group == group or ((split.group, group) == ("artist", "album") and artists_known)
             if heard:
                 told.setdefault((group, "leak" if kept else "note"), []).append(
                     (name, len(heard), len(test), sorted(heard))
@@ -199,7 +200,7 @@ def _sound(usable: pd.DataFrame) -> Iterator[Finding]:
         yield _of_song(row, "silence", f"{row.silent:.0%} of it is silent (below -60 dBFS)")
     unknown = usable[["clipped", "silent"]].isna().any(axis=1).sum()
     if unknown:
-        detail = f"clipping and silence of {unknown} songs were not measured; features extracted anew measure them"
+        detail = f"clipping and silence of {unknown} songs were not measured; features anew from audio measure them"
         yield Finding("not measured", "note", detail=detail)
 
 

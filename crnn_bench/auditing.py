@@ -26,7 +26,7 @@ from crnn_bench.records import Split
 from crnn_bench.terminal import say, show, table_of
 from crnn_bench.whole import replacing
 
-TOLD = 10  # findings of one kind in the terminal
+TOLD = 10  # findings of one kind in the terminal, and songs of one finding
 WARNED = 3  # leaks that a run names
 CONFIDENCE = 0.95
 
@@ -53,7 +53,8 @@ class Audit:
     @property
     def tags(self) -> dict[str, str]:
         """The verdict, for the tracked run."""
-        return {"audit": f"leaks: {len(self.leaks)}" if self.leaks else "clean"}
+        clean = "clean, but near-duplicates were not looked for" if any(self.remarks.values()) else "clean"
+        return {"audit": f"leaks: {len(self.leaks)}" if self.leaks else clean}
 
     def write(self, out: Path) -> list[Path]:
         """Writes `audit.csv`, one row a finding, and `audit.json`, which holds the tables and rates, too."""
@@ -146,7 +147,7 @@ def _kept(store: FeatureStore, heard: pd.DataFrame) -> Comparison:
     path = store.root.parent / "comparisons" / f"{key}.json"
     try:
         return _read(json.loads(path.read_text()))
-    except (FileNotFoundError, ValueError, TypeError):
+    except (FileNotFoundError, ValueError, TypeError, LookupError):
         comparison = _compare(store, heard)
     with replacing(path) as part:
         part.write_text(json.dumps(asdict(comparison)))
@@ -195,6 +196,7 @@ def command(work: Experiment, out: Path) -> int:
         The exit code: 1 when parts leak, else 0.
     """
     listed = listings(work)
+    out.mkdir(parents=True, exist_ok=True)  # or it is refused before the long work
     cells = list(dict.fromkeys(_bare(cell) for cell in work.cells))
     sounding = [cell for cell in cells if cell.dataset.build().features is None]
     with_log_mel = {cell.dataset for cell in cells if cell.features.build().key == LogMel().key}
@@ -230,7 +232,9 @@ def _tell(found: Audit, name: str) -> None:
     for finding in found.findings[name]:
         counts[finding.kind] += 1
         if counts[finding.kind] <= TOLD:
-            about = "\n".join(_placed(finding)) or ", ".join(finding.labels)
+            placed = _placed(finding)
+            about = "\n".join(placed[:TOLD]) or ", ".join(finding.labels)
+            about += f"\nand {len(placed) - TOLD} more" if len(placed) > TOLD else ""
             rows.append({"": finding.severity, "kind": finding.kind, "of": about, "what": finding.detail})
     show(table_of(pd.DataFrame(rows), []))
     more = ", ".join(f"{number - TOLD} of {kind}" for kind, number in counts.items() if number > TOLD)

@@ -199,11 +199,18 @@ def save_baseline(path: Path, estimator: BaseEstimator, about: Mapping[str, Any]
         path: of the file.
         estimator: fitted.
         about: plain data, as `describe` gives it, with the `temperature`.
+
+    Raises:
+        BenchError: the estimator holds what is no data, an open file, say.
     """
     import skops.io
 
     with replacing(path) as part:
-        skops.io.dump(estimator, part, compression=zipfile.ZIP_DEFLATED, compresslevel=1)
+        try:
+            skops.io.dump(estimator, part, compression=zipfile.ZIP_DEFLATED, compresslevel=1)
+        except plugins.FAULTS as error:
+            fault = f"an estimator of {about['model']['class_path']} cannot be stored: {' '.join(str(error).split())}"
+            raise BenchError(f"{fault}; let it hold arrays, numbers and text alone") from None
         with zipfile.ZipFile(part, "a", zipfile.ZIP_DEFLATED) as file:
             file.writestr(ABOUT, json.dumps(about, sort_keys=True, ensure_ascii=False))
 

@@ -1,6 +1,5 @@
 """What the MLflow dashboard shows of cells and experiments: names, tags, parameters, metrics and notes."""
 
-import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,7 +8,7 @@ import pandas as pd
 
 from crnn_bench.cells import Cell
 from crnn_bench.planning import Plan
-from crnn_bench.wording import in_words
+from crnn_bench.wording import in_words, question
 
 TRACKED = (  # of each level on the test part; the others are in scores.json
     "f1",
@@ -130,12 +129,6 @@ def views(telling: Sequence[str]) -> dict[str, dict[str, Any]]:
     charts = {"compareRunCharts": [{**chart, "isGenerated": False, **axes}]}
     charts |= {"compareRunSections": [{**section, "isGenerated": False}]}
     return {"cells": shown, "groups": {**shown, "groupBy": by_group}, "axes": {**shown, **charts}}
-
-
-def question(yaml: str) -> str:
-    """The comment that opens an experiment's YAML: its question, its data, what is expected."""
-    head = itertools.takewhile(lambda line: line.startswith("#"), yaml.splitlines())
-    return "\n".join(line.lstrip("#").strip() for line in head)
 
 
 def note(yaml: str, summary: pd.DataFrame, out: str, best: str) -> str:

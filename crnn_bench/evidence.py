@@ -30,12 +30,20 @@ def sections(material: Material) -> list[Section]:
 
 
 def _album_effect(material: Material) -> Section:
+    from crnn_bench.figures import album_effect
+
     table = material.tables["album_effect"]
     if table.empty:
         return Section("Album effect", [])
     overall = table["artist"].fillna("") == ""
     caption = "Weighted F1 by song less that by album (or artist), with 95% intervals"
-    blocks = [short(texts(table[overall]), caption, overall.sum() > MOST_OPEN_ROWS)]
+    blocks: list[Block] = [short(texts(table[overall]), caption, overall.sum() > MOST_OPEN_ROWS)]
+    for level in dict.fromkeys(table["level"]):
+        rows = table[table["level"] == level]
+        whole = rows[overall[rows.index]]["effect"]
+        words = f"Album effect per {level}: {whole.min():.2f} to {whole.max():.2f}, and that of each label"
+        folded = "" if level == "song" else "Per slice"
+        blocks.append(picture(album_effect.draw(rows), material.figure(f"album-effect-{level}s"), words, folded))
     caption = "The same of each label: its F1 by song less that by album"
     return Section("Album effect", [], [*blocks, short(texts(table[~overall]), caption, True)])
 

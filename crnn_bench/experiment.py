@@ -85,6 +85,7 @@ def run(
 def keep(planned: Plan, result: Result, model: Model, out: Path, log: Run, documents: Mapping[str, Any]) -> None:
     """Stores a cell on disk, draws its figures, and logs all of it, with some JSON documents by file name."""
     scores = tables.scores_of(result)
+    saved = _save(planned, result, model, scores, out)  # first: without it the cell is not finished
     log.log_parameters(dashboard.parameters(planned.cell, result.record.get("searched", {})))
     log.log_dataset(planned.dataset.name, planned.catalogue.digest, str(planned.cell.dataset.describe()))
     log.log_metrics(dashboard.metrics(result.record, scores))
@@ -101,7 +102,7 @@ def keep(planned: Plan, result: Result, model: Model, out: Path, log: Run, docum
         search = out / "searches" / f"{result.name}.csv"
         report.write_search(result, search)
         log.log_files(search, folder="searches")
-    log.log_files(_save(planned, result, model, scores, out), folder="models")
+    log.log_files(saved, folder="models")
 
 
 def _save(planned: Plan, result: Result, model: Model, scores: Mapping[str, float], out: Path) -> Path:

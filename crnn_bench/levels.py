@@ -4,13 +4,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 FULL_SCALE = 0.99  # of 1.0; resampling and coding smear what was cut off at 1.0
-RUN = 3  # samples in a row at full scale that music alone has hardly ever
 SILENCE = 1e-3  # -60 dBFS
 BLOCK_SECONDS = 0.05
 
 
 def clipped(samples: NDArray[np.float32]) -> float:
-    """The share of samples, shape (n,), that lie in the midst of at least `RUN` at full scale, 0 to 1."""
+    """The share of samples, shape (n,), amid three at full scale, which music alone hardly ever has, 0 to 1."""
     if not len(samples) or max(samples.max(), -samples.min()) < FULL_SCALE:
         return 0.0
     loud = np.abs(samples) >= FULL_SCALE

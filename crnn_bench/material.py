@@ -98,12 +98,5 @@ def short(told: pd.DataFrame, caption: str, folded: bool) -> Table:
     return Table(told.drop(columns=shared), f"{caption} ({words})" if words else caption, folded)
 
 
-def question(noted: Mapping[str, Any]) -> str:
-    """The comment at the top of the experiment's YAML; blank where it opens with none."""
-    lines = re.match(r"(?:[ \t]*(?:#.*)?\n)*", noted["yaml"])
-    words = [line.strip().lstrip("#").strip() for line in (lines[0] if lines else "").splitlines()]
-    return " ".join(word for word in words if word)
-
-
 def _is_number(text: str) -> bool:
     return bool(re.match(r"[−\d.]", text))

@@ -10,6 +10,7 @@ from crnn_bench import augmenting, catalogue, feature_store
 from crnn_bench.altered import Altered
 from crnn_bench.cells import Cell, Experiment
 from crnn_bench.datasets import Dataset
+from crnn_bench.errors import BenchError
 from crnn_bench.feature_store import Faults
 from crnn_bench.features import Feature
 from crnn_bench.planning import Plan
@@ -60,6 +61,9 @@ def deform(plans: Sequence[Plan], prepared: Prepared, workers: int | None = None
         plans: of all cells.
         prepared: what they were planned from.
         workers: processes; one a usable core without it.
+
+    Raises:
+        BenchError: a song cannot be opened any more.
     """
     for chosen, tracks in prepared.listings.items():
         concerned = [planned for planned in plans if planned.cell.dataset == chosen and planned.deformations]
@@ -71,7 +75,10 @@ def deform(plans: Sequence[Plan], prepared: Prepared, workers: int | None = None
         altered = [Altered(feature, form) for form in forms.values() for feature in plain.values()]
         songs = tracks[tracks["track_id"].isin(tested)]
         what = f"{' and '.join(type(feature).__name__ for feature in plain.values())} in {len(forms)} deformations of"
-        _extract(concerned[0].dataset, songs, altered, what, prepared.root, workers)
+        _, faults = _extract(concerned[0].dataset, songs, altered, what, prepared.root, workers)
+        if faults:
+            track, why = min(faults.items())
+            raise BenchError(f"{track} {why}, but is to be deformed; bring it back, or leave robustness out")
         _tell_unheard(concerned)
 
 

@@ -31,10 +31,10 @@ from crnn_bench import (
 from crnn_bench.cells import Experiment, Published
 from crnn_bench.errors import BenchError
 from crnn_bench.grouping import Group
-from crnn_bench.material import Material, question
+from crnn_bench.material import Material
 from crnn_bench.results import Result
 from crnn_bench.whole import replacing
-from crnn_bench.wording import printable
+from crnn_bench.wording import printable, question
 
 IN_LATEX = {
     "summary": "weighted F1 on test songs, with 95% intervals",
@@ -93,7 +93,7 @@ def write(out: Path, with_audio: bool = True) -> list[Path]:
     material = Material(out, noted, groups, found, listened, _audited(out))
     sections = page.sections(material)
     facts = {"finished": len(cells), "cells": len(noted["cells"])}
-    asked = question(noted)
+    asked = question(noted["yaml"])
     files = [write_table(table, out / f"{name}.csv") for name, table in found.items() if len(table)]
     printed = found | {"summary": printable(found["summary"])[0]}
     for name, caption in IN_LATEX.items():

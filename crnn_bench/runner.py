@@ -30,7 +30,7 @@ from crnn_bench.plugins import digest
 from crnn_bench.preparing import Prepared, deform, listings, prepare, tell_rejected
 from crnn_bench.results import predictions_path
 from crnn_bench.terminal import say, show
-from crnn_bench.wording import printable
+from crnn_bench.wording import printable, question
 
 CURVES = ("train_loss", "validation_loss", "validation_accuracy", "slices_per_second")  # of each epoch, in MLflow
 
@@ -111,8 +111,8 @@ def run(work: Experiment, out: Path, uri: str | None, rerun: bool) -> None:
     datasets = ", ".join(sorted({planned.dataset.name for planned in plans}))
     verdict, audited = auditing.of_run(plans, prepared, out)
     tags = {"kind": "experiment", "dataset": datasets, **verdict, **_commit()}
-    tracker.describe(dashboard.question(work.text), dashboard.views(telling))
     with tracker.parent(f"{work.name}: {len(plans)} cells", tags) as parent:
+        tracker.describe(question(work.text), dashboard.views(telling))
         parent.log_files(*audited)
         try:
             for number, planned in enumerate(plans, 1):
@@ -169,7 +169,11 @@ def _register_best(plans: Sequence[Plan], work: Experiment, out: Path, tracker: 
     told = f"{name}: of {work.name}'s cells the best on its validation songs"
     told += f" (weighted F1 {scores['song/f1']})" if scores else ""
     tags = {"cell": name, **{f"validation/{score}": value for score, value in scores.items()}}
-    address = registry.register(work.name, runs[name] or "", path, about["classes"], told, tags, tracker.uri)
+    try:
+        address = registry.register(work.name, runs[name] or "", path, about["classes"], told, tags, tracker.uri)
+    except tracking.STORE_FAULTS as error:  # a server without a registry, say: the results are there all the same
+        say(f"{name} is the best on validation songs, but cannot be registered: {tracking.reason(error)}")
+        return ""
     return f"{name} ({address})"
 
 

@@ -57,7 +57,7 @@ class Tracker:
             with self._run(name, tags) as run:
                 yield run
         except STORE_FAULTS as error:
-            raise BenchError(f"the tracking store {self.uri} fails: {_reason(error)}") from None
+            raise BenchError(f"the tracking store {self.uri} fails: {reason(error)}") from None
 
     @contextmanager
     def child(self, name: str, cell: str, tags: Mapping[str, str]) -> Iterator["Run"]:
@@ -177,7 +177,7 @@ def connect(uri: str, experiment: str) -> Tracker:
         known = mlflow.get_experiment_by_name(experiment)
         number = known.experiment_id if known else mlflow.create_experiment(experiment, _artifacts(uri), tags=KIND)
     except STORE_FAULTS as error:
-        raise BenchError(f"the tracking store {uri} refuses: {_reason(error)}") from None
+        raise BenchError(f"the tracking store {uri} refuses: {reason(error)}") from None
     if known and known.lifecycle_stage == "deleted":
         raise BenchError(f"experiment {experiment!r} was deleted in {uri}; restore it or rename yours")
     return Tracker(uri, number)
@@ -188,7 +188,7 @@ def _metrics(values: Mapping[str, float], step: int) -> list[Metric]:
     return [Metric(name, float(value), now, step) for name, value in values.items()]
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     """The database's own words in a fault's many lines, or the first line."""
     lines = str(error).splitlines() or [type(error).__name__]
     return next((line for line in lines if line.startswith("(sqlite3.")), lines[0])

@@ -1,5 +1,6 @@
 """How tables are read: arguments and numbers as people write them."""
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -22,6 +23,12 @@ def in_words(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return ", ".join("×".join(map(in_words, item)) if _is_list(item) else in_words(item) for item in value)
     return short_name(str(value))
+
+
+def question(yaml: str) -> str:
+    """The comment that opens an experiment's YAML (its question, its data, what is expected); blank where none does."""
+    head = itertools.takewhile(lambda line: not line or line.startswith("#"), map(str.strip, yaml.splitlines()))
+    return " ".join(word for line in head if (word := line.lstrip("#").strip()))
 
 
 def count(number: float) -> str:

@@ -56,6 +56,13 @@ def test_an_album_on_both_sides_is_a_leak_only_where_the_split_keeps_albums_apar
         assert "1 of 2 test albums" in finding.detail
 
 
+def test_an_artist_split_promises_nothing_of_albums_whose_artist_is_unknown() -> None:
+    table = songs_of(artist="", album="Hits")
+    tracks = tuple(table["track_id"])
+    (finding,) = found(table, "album overlap", Split(tracks[:6], tracks[6:8], tracks[8:], group="artist"))
+    assert finding.severity == "note"
+
+
 def test_artists_on_both_sides_are_told_unless_they_are_the_labels() -> None:
     table = songs_of()
     assert not found(table, "artist overlap")

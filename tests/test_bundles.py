@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sklearn.svm import SVC
 
 from crnn_bench import bundles, trained
 from crnn_bench.baselines import Baseline
@@ -266,8 +267,7 @@ def test_a_baselines_file_holds_no_pickle(tmp_path: Path) -> None:
 )
 def test_a_baselines_file_that_is_not_whole_is_refused(tmp_path: Path, damage: Callable[[Path], object]) -> None:
     path = tmp_path / "one.skops"
-    if damage is not Path.touch:
-        save_baseline(path, MfccSVM)
+    save_baseline(path, MfccSVM)
     damage(path)
     with pytest.raises(BenchError, match=r"one\.skops is no whole model bundle"):
         bundles.load(path)
@@ -298,6 +298,26 @@ def test_an_estimator_with_a_foreign_type_is_not_opened(tmp_path: Path, module: 
     rewrite(path, foreign)
     with pytest.raises(BenchError, match=rf"one\.skops holds {module}\.{name}, which no estimator of a baseline needs"):
         bundles.load(path).estimator  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_a_flaw_anywhere_in_an_estimators_file_ends_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "one.skops"
+    save_baseline(path, MfccSVM)
+    whole, told = path.read_bytes(), []
+    for place in range(0, len(whole), 101):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        try:
+            bundles.load(path).estimator  # type: ignore[attr-defined]  # noqa: B018
+        except BenchError as error:
+            told.append(str(error))
+    assert len(told) > 10
+    assert not [line for line in told if "\n" in line]
+
+
+def test_an_estimator_that_is_no_data_cannot_be_stored(tmp_path: Path) -> None:
+    with (tmp_path / "open").open("w") as file, pytest.raises(BenchError, match=r"mine\.Own cannot be stored"):
+        bundles.save_baseline(tmp_path / "one.skops", SVC(C=file), {"model": {"class_path": "mine.Own"}})
+    assert not (tmp_path / "one.skops").exists()
 
 
 def test_a_damaged_estimator_is_told_in_a_line(tmp_path: Path) -> None:

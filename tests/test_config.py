@@ -441,7 +441,11 @@ def test_each_quirk_is_an_axis_of_its_own(path: Path) -> None:
 @pytest.mark.parametrize(
     ("body", "line", "said"),
     [
-        ("\ntrainr: {}\n", 4, ("'trainr'", "did you mean 'trainer'", "allowed: name, preset, grid, reproduce, dataset")),
+        (
+            "\ntrainr: {}\n",
+            4,
+            ("'trainr'", "did you mean 'trainer'", "allowed: name, preset, grid, reproduce, dataset"),
+        ),
         ("grid:\n  seed: [0]\n  modle: [CRNN]\n", 5, ("'modle'", "did you mean 'model'", "clip_seconds")),
         ("grid:\n  - {seed: [0]}\n  - {sed: [0]}\n", 5, ("'sed'", "did you mean 'seed'")),
         ("grid:\n  seed: 0\n", 4, ("grid.seed", "expected a list", "got 0")),

@@ -22,10 +22,10 @@ from crnn_bench import answer, blocks, classes, commands, config, exporting, gro
 from crnn_bench.blocks import Command, Section, Table
 from crnn_bench.cells import Cell, Experiment
 from crnn_bench.cli import main
-from crnn_bench.material import question
 from crnn_bench.plugins import plain
 from crnn_bench.records import Predictions
 from crnn_bench.results import Result
+from crnn_bench.wording import question
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 VOID = {"meta", "img", "br", "hr", "input", "link"}
@@ -286,7 +286,7 @@ def test_the_best_is_chosen_by_validation_and_never_by_the_test() -> None:
         "SongSplit: Steady is the best by its validation songs (1.000); on 8 test songs it scores 0.5"
     )
     assert "Lucky is higher on the test (1.000), which nobody could know beforehand" in text
-    assert "Guessing by the labels' shares would give 0.500, which the interval does not rule out" in text
+    assert "Guessing by the labels' shares would give 0.500, which the interval does not lie above" in text
 
 
 def test_level_candidates_are_both_named() -> None:
@@ -343,8 +343,8 @@ def test_the_album_effect_in_words(low: float, high: float, verdict: str) -> Non
 
 
 def test_a_question_is_the_comment_at_the_top() -> None:
-    assert question({"yaml": "# Is it?\n# It is.\n\n# So.\nname: x  # no\n# nor this\n"}) == "Is it? It is. So."
-    assert question({"yaml": "name: x\n# not this\n"}) == ""
+    assert question("# Is it?\n# It is.\n\n# So.\nname: x  # no\n# nor this\n") == "Is it? It is. So."
+    assert question("name: x\n# not this\n") == ""
 
 
 # Tables in words
