@@ -1,13 +1,10 @@
 """How long slices should be."""
 
-import textwrap
-
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
-from crnn_bench.figures import style
+from crnn_bench.figures import seconds_axis, style, with_legend
 
 LEGEND_LETTERS = 44
 DASHES = {"song": "-", "slice": ":"}
@@ -21,10 +18,7 @@ def draw(table: pd.DataFrame) -> Figure:
         table: `group` (text), `clip_seconds, level` (slice or song), `mean, low, high`.
     """
     groups = list(dict.fromkeys(table["group"]))
-    names = [textwrap.fill(group, LEGEND_LETTERS) for group in groups]
-    lines = sum(name.count("\n") + 1 for name in names)
-    figure = Figure(figsize=(10, max(4.2, 1.2 + 0.2 * lines)), layout="constrained")
-    axes = figure.subplots()
+    figure, axes, names = with_legend(groups, LEGEND_LETTERS)
     width = np.log(table["clip_seconds"].max() / table["clip_seconds"].min())
     for index, (group, name) in enumerate(zip(groups, names, strict=True)):
         colour, marker = style(index)
@@ -38,10 +32,7 @@ def draw(table: pd.DataFrame) -> Figure:
             )  # fmt: skip
     for level, dashes in DASHES.items():
         axes.plot([], [], color="grey", linestyle=dashes, label=f"per {level}")
-    axes.set_xscale("log")
-    axes.xaxis.set_major_locator(FixedLocator(sorted(set(table["clip_seconds"]))))
-    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axes.xaxis.set_minor_locator(NullLocator())
+    seconds_axis(axes, sorted(set(table["clip_seconds"])))
     axes.set(ylim=(0, 1.02), xlabel="seconds of a slice", ylabel="weighted F1 on test songs")
     axes.grid(color="#e5e5e5", linewidth=0.6)
     figure.legend(loc="outside right upper", frameon=False, fontsize=8)

@@ -1,12 +1,10 @@
 """How fast networks learn, side by side."""
 
-import textwrap
-
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from crnn_bench.figures import style
+from crnn_bench.figures import style, with_legend
 
 LEGEND_LETTERS = 44
 MOST_BANDS = 8  # more of them hide the lines
@@ -19,10 +17,7 @@ def draw(curves: pd.DataFrame) -> Figure:
         curves: `group` (text), `epoch` (from 1), `mean`, `low`, `high`, and `whole`: whether all runs got that far.
     """
     groups = list(dict.fromkeys(curves["group"]))
-    names = [textwrap.fill(group, LEGEND_LETTERS) for group in groups]
-    lines = sum(name.count("\n") + 1 for name in names)
-    figure = Figure(figsize=(10, max(4.2, 0.8 + 0.2 * lines)), layout="constrained")
-    axes = figure.subplots()
+    figure, axes, names = with_legend(groups, LEGEND_LETTERS)
     for index, (group, name) in enumerate(zip(groups, names, strict=True)):
         colour, marker = style(index)
         rows = curves[curves["group"] == group]

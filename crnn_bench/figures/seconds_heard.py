@@ -1,12 +1,9 @@
 """How much of a song has to be heard."""
 
-import textwrap
-
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
-from crnn_bench.figures import style
+from crnn_bench.figures import seconds_axis, style, with_legend
 
 LEGEND_LETTERS = 44
 MOST_BANDS = 4  # more of them hide the lines
@@ -20,20 +17,14 @@ def draw(table: pd.DataFrame) -> Figure:
         table: `group` (text), `seconds_heard, f1, low, high`.
     """
     groups = list(dict.fromkeys(table["group"]))
-    names = [textwrap.fill(group, LEGEND_LETTERS) for group in groups]
-    lines = sum(name.count("\n") + 1 for name in names)
-    figure = Figure(figsize=(10, max(4.2, 0.8 + 0.2 * lines)), layout="constrained")
-    axes = figure.subplots()
+    figure, axes, names = with_legend(groups, LEGEND_LETTERS)
     for index, (group, name) in enumerate(zip(groups, names, strict=True)):
         colour, marker = style(index)
         rows = table[table["group"] == group]
         axes.plot(rows["seconds_heard"], rows["f1"], color=colour, marker=marker, markersize=4, label=name)
         if len(groups) <= MOST_BANDS:
             axes.fill_between(rows["seconds_heard"], rows["low"], rows["high"], color=colour, alpha=0.13, linewidth=0)
-    axes.set_xscale("log")
-    axes.xaxis.set_major_locator(FixedLocator(TICKS))
-    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axes.xaxis.set_minor_locator(NullLocator())
+    seconds_axis(axes, TICKS)
     axes.set(ylim=(0, 1.02), xlabel="seconds heard of a song (last: all of it)", ylabel="weighted F1 on test songs")
     axes.grid(color="#e5e5e5", linewidth=0.6)
     figure.legend(loc="outside right upper", frameon=False, fontsize=8)
