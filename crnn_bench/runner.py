@@ -128,11 +128,7 @@ def run(work: Experiment, out: Path, uri: str | None, rerun: bool) -> None:
                     say(f"    failed: {error}")
                     failures.append(f"{name}: {error}")
         finally:  # whatever ended the loop, what is finished gets its tables
-            if any(predictions_path(out, planned.name).is_file() for planned in plans):
-                parent.log_files(*report.write(out))
-                parent.log_metrics(tables.aggregates(grouping.groups(report.stored(out))))
-            for chosen, speed in prepared.speed.items():
-                parent.log_metrics({f"{chosen.label}/{name}": value for name, value in speed.items()})
+            _keep_tables(plans, prepared, out, parent)
             seconds = time.perf_counter() - started
             parent.log_metrics({"cells": len(plans), "failed_cells": len(failures), "seconds": seconds})
         if len(failures) < len(plans):
@@ -147,6 +143,15 @@ def run(work: Experiment, out: Path, uri: str | None, rerun: bool) -> None:
         say(f"best on validation songs: {best}")
     if failures:
         raise BenchError(fault)
+
+
+def _keep_tables(plans: Sequence[Plan], prepared: Prepared, out: Path, parent: tracking.Run) -> None:
+    """Writes the report of what is finished, and logs it, the aggregates and the speed of extraction."""
+    if any(predictions_path(out, planned.name).is_file() for planned in plans):
+        parent.log_files(*report.write(out))
+        parent.log_metrics(tables.aggregates(grouping.groups(report.stored(out))))
+    for chosen, speed in prepared.speed.items():
+        parent.log_metrics({f"{chosen.label}/{name}": value for name, value in speed.items()})
 
 
 def _is_finished(planned: Plan, tracker: tracking.Tracker, out: Path) -> bool:
