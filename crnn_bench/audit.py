@@ -200,7 +200,7 @@ def _sound(usable: pd.DataFrame) -> Iterator[Finding]:
         yield _of_song(row, "silence", f"{row.silent:.0%} of it is silent (below -60 dBFS)")
     unknown = usable[["clipped", "silent"]].isna().any(axis=1).sum()
     if unknown:
-        detail = f"clipping and silence of {unknown} songs were not measured; features anew from audio measure them"
+        detail = f"clipping and silence of {unknown} songs are not known; a fresh feature cache measures them"
         yield Finding("not measured", "note", detail=detail)
 
 
