@@ -35,7 +35,8 @@ def title(cell: Cell, telling: Sequence[str] = ()) -> str:
         cell: the point of the grid.
         telling: parameters that differ among the cells of one model.
     """
-    return f"{_words(cell, telling, _fold(cell))}, seed {cell.model_seed}"
+    split = f"split seed {cell.split_seed}, model " if cell.split_seed != cell.model_seed else ""
+    return f"{_words(cell, telling, _fold(cell))}, {split}seed {cell.model_seed}"
 
 
 def group(cell: Cell, telling: Sequence[str] = ()) -> str:

@@ -40,8 +40,9 @@ def _answer(material: Material) -> Section:
     noted, tables = material.noted, material.tables
     missing = len(noted["cells"]) - len(material.cells)
     words = [f"{missing} of {len(noted['cells'])} cells are not finished; the numbers may change."] if missing else []
-    words += answer.sentences(material.candidates, tables)
-    words += _verdict(material)
+    verdict, sentences = _verdict(material), answer.sentences(material.candidates, tables)
+    leaks = material.audit and any(finding["severity"] == "leak" for finding in material.audit["findings"])
+    words += [*verdict, *sentences] if leaks else [*sentences, *verdict]  # what qualifies all the rest comes first
     top = {place: some for place, some in answer.best(material.candidates).items() if some}
     rows = [
         {
@@ -101,7 +102,11 @@ def _comparisons(material: Material) -> Section:
         "Holm's correction; and how many songs only one of the two has right"
     )
     blocks = material.table("comparisons", caption)
-    return Section("Which differences are real", [], blocks)
+    words = [
+        "The interval tells how far the difference may lie elsewhere, with other songs and another training; p asks only "
+        "whether these trained models' answers could have been each other's, and is high where few songs tell them apart."
+    ]
+    return Section("Which differences are real", words if blocks else [], blocks)
 
 
 def _published(material: Material) -> Section:

@@ -154,7 +154,7 @@ def _audited(out: Path) -> dict[str, Any]:
 def _noted(out: Path) -> dict[str, Any]:
     path = out / "experiment.json"
     if not path.is_file():
-        raise BenchError(f"no experiment was run in {out}; `crnn-bench run EXPERIMENT.yaml --out {out}` does it")
+        raise BenchError(f"no experiment was run in {out}; give the folder that `crnn-bench run` wrote its report to")
     try:
         content: dict[str, Any] = json.loads(path.read_text())
     except ValueError:

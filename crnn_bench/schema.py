@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from crnn_bench import plugins
 from crnn_bench.cells import Cell, InitFrom, Published, Search
@@ -210,6 +210,8 @@ def checked(annotation: Any, value: Any) -> Any:
             raise ValueError(str(error)) from None
     expected = getattr(annotation, "__name__", str(annotation)) if not get_args(annotation) else str(annotation)
     expected = expected.replace("typing.", "").replace("pathlib.", "")
+    if get_origin(annotation) is Literal:
+        expected = f"one of {', '.join(map(str, get_args(annotation)))}"
     if value is None and type(None) not in get_args(annotation):
         raise ValueError(f"expected {expected}, got null")
     if isinstance(value, (bool, str)) and annotation in (int, float):

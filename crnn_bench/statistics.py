@@ -64,9 +64,10 @@ class Scores:
         seeds: their names.
         values: (seeds,), or (seeds, classes) where the metric is of each class.
         drawn: (resamples, seeds), likewise: on resampled clusters, the same ones for all that was scored together.
-        clusters: how many there are.
-        freedom: how many of them are free to vary: all but one of each label.
+        clusters: how many it heard.
+        freedom: how many of all that were drawn are free to vary: all but one of each label.
         bounds: of the metric.
+        parts: of a difference, the two scores.
     """
 
     seeds: tuple[Hashable, ...]
@@ -75,6 +76,7 @@ class Scores:
     clusters: int
     freedom: int
     bounds: tuple[float, float]
+    parts: tuple["Scores", ...] = ()
 
     def minus(self, other: "Scores") -> "Scores":
         """The difference, seed by seed, of those that both have; of the means over seeds, where they share none."""
@@ -82,7 +84,8 @@ class Scores:
         mine, theirs = self._of(shared), other._of(shared)
         limits = self.bounds[0] - self.bounds[1], self.bounds[1] - self.bounds[0]
         values, drawn = mine[0] - theirs[0], mine[1] - theirs[1]
-        return Scores(tuple(shared), values, drawn, self.clusters, self.freedom, limits)
+        parts = tuple(replace(one, values=v, drawn=d) for one, (v, d) in ((self, mine), (other, theirs)))
+        return Scores(tuple(shared), values, drawn, self.clusters, self.freedom, limits, parts)
 
     def of_class(self, number: int, clusters: int) -> "Scores":
         """One class alone, where the metric is of each; only the clusters of its own label are free to vary."""
@@ -102,8 +105,10 @@ class Scores:
         drawn = drawn - drawn.mean() + value  # where few songs are drawn, labels are missing, and scores shift
         if self.freedom < 1:
             return Interval(value, np.nan, np.nan)
+        if any(part._is_flat() for part in self.parts):
+            return self._of_parts(*(part.interval(confidence) for part in self.parts))
         between, own = self._between_seeds()
-        if np.ptp(drawn) < EQUAL and not own:  # all of each label are right, or wrong, or alike: nothing to draw from
+        if self._is_flat():
             most = 1 - tail ** (1 / self.clusters)  # share of others that may be and have not shown (Clopper & Pearson)
             low, high = value - most, value + most
         elif own:
@@ -119,6 +124,20 @@ class Scores:
             low, high = np.quantile(drawn, [tail, 1 - tail])
         low, high = min(float(low), value), max(float(high), value)  # very skew draws may all but miss their mean
         return Interval(value, max(low, self.bounds[0]), min(high, self.bounds[1]))
+
+    def _is_flat(self) -> bool:
+        """Whether nothing is there to draw from: all songs of each label are right, or wrong, or alike."""
+        return bool(np.ptp(self.drawn.mean(axis=1)) < EQUAL) and not self._between_seeds()[1]
+
+    def _of_parts(self, mine: Interval, other: Interval) -> Interval:
+        """A difference whose draws miss what one of its scores may vary by: both bounds' distances, squared and added.
+
+        Zou & Donner (2008); the two are taken as independent.
+        """
+        value = mine.value - other.value
+        low = value - np.hypot(mine.value - mine.low, other.high - other.value)
+        high = value + np.hypot(mine.high - mine.value, other.value - other.low)
+        return Interval(value, max(float(low), self.bounds[0]), min(float(high), self.bounds[1]))
 
     def _between_seeds(self) -> tuple[float, float]:
         """Variance of the mean by the scores' differences between seeds, and what songs do not explain of it."""
@@ -166,12 +185,12 @@ def scores(classifiers: Sequence[Seeds], metric: Additive) -> list[Scores]:
         weights = resampling.weights(strata, count, rng)
         for found, some in zip(drawn, sums, strict=True):
             found.append(metric.of(np.tensordot(weights, some, axes=1)))
-    about = len(names), len(names) - len(strata), (min(metric.best, metric.worst), max(metric.best, metric.worst))
+    about = len(names) - len(strata), (min(metric.best, metric.worst), max(metric.best, metric.worst))
     rated = []
     for seeds, some, found in zip(classifiers, sums, drawn, strict=True):
         values, others = metric.of(some.sum(axis=0)), np.concatenate(found)
         others = np.where(np.isnan(others), values, others)  # a seed none of whose songs were drawn keeps its score
-        rated.append(Scores(tuple(seeds), values, others, *about))
+        rated.append(Scores(tuple(seeds), values, others, len(cluster_names([seeds])), *about))
     return rated
 
 

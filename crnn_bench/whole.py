@@ -18,7 +18,8 @@ def replacing(path: Path) -> Iterator[Path]:
         yield part
         part.replace(path)
     except OSError as error:
-        error.filename = error.filename or str(path)  # a full disk does not say which file it was
+        if error.errno and not error.filename:
+            error.filename = str(path)  # a full disk does not say which file it was
         raise
     finally:
         part.unlink(missing_ok=True)

@@ -158,7 +158,7 @@ def test_the_package_runs_as_a_module(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr == (
-        f"crnn-bench: no experiment was run in {tmp_path}; `crnn-bench run EXPERIMENT.yaml --out {tmp_path}` does it\n"
+        f"crnn-bench: no experiment was run in {tmp_path}; give the folder that `crnn-bench run` wrote its report to\n"
     )
 
 

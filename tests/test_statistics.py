@@ -217,8 +217,9 @@ def test_a_difference_as_great_as_can_be_is_not_sure_either() -> None:
     truth = np.arange(16) % 4
     right, wrong = ({0: told(truth, (truth + n) % 4, np.arange(16))} for n in (0, 1))
     ahead, behind = statistics.difference(right, wrong, F1), statistics.difference(wrong, right, F1)
-    assert (ahead.low, ahead.high) == pytest.approx((0.025 ** (1 / 16), 1))
-    assert (behind.low, behind.high) == pytest.approx((-1, -(0.025 ** (1 / 16))))
+    least = 1 - 2**0.5 * (1 - 0.025 ** (1 / 16))  # Zou & Donner: two like distances, squared and added
+    assert (ahead.low, ahead.high) == pytest.approx((least, 1))
+    assert (behind.low, behind.high) == pytest.approx((-1, -least))
 
 
 def test_seeds_whose_songs_make_up_for_each_other_have_no_endless_interval() -> None:
@@ -362,3 +363,16 @@ def test_holm_by_hand() -> None:
     assert significance.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert significance.holm([0.6, 0.7]) == [1, 1]
     assert significance.holm([]) == []
+
+
+def test_a_difference_to_a_perfect_score_counts_how_sure_that_is() -> None:
+    """Four songs that are all right prove little, so less than that score's own interval cannot be proved either."""
+    perfect = {0: Answers(np.arange(4) % 2, np.eye(2)[np.arange(4) % 2], np.array(list("abcd"), dtype=object))}
+    truth = np.arange(20) % 2
+    told = np.where(np.arange(20) % 5 == 0, 1 - truth, truth)
+    other = {0: Answers(truth, np.eye(2)[told], np.array([f"song {n}" for n in range(20)], dtype=object))}
+    found = statistics.difference(perfect, other, WeightedF1())
+    alone = statistics.interval(perfect, WeightedF1())
+    assert found.value == pytest.approx(1 - statistics.interval(other, WeightedF1()).value)
+    assert found.value - found.low > alone.value - alone.low > 0.5
+    assert found.low < 0
