@@ -103,8 +103,9 @@ def _comparisons(material: Material) -> Section:
     )
     blocks = material.table("comparisons", caption)
     words = [
-        "The interval tells how far the difference may lie elsewhere, with other songs and another training; p asks only "
-        "whether these trained models' answers could have been each other's, and is high where few songs tell them apart."
+        "The interval tells how far the difference may lie elsewhere, with other songs and another training; p asks "
+        "only whether these trained models' answers could have been each other's, and is high where few songs tell "
+        "them apart."
     ]
     return Section("Which differences are real", words if blocks else [], blocks)
 
