@@ -211,7 +211,7 @@ def checked(annotation: Any, value: Any) -> Any:
     expected = getattr(annotation, "__name__", str(annotation)) if not get_args(annotation) else str(annotation)
     expected = expected.replace("typing.", "").replace("pathlib.", "")
     if get_origin(annotation) is Literal:
-        expected = f"one of {', '.join(map(str, get_args(annotation)))}"
+        expected = f"one of {', '.join(map(repr, get_args(annotation)))}"
     if value is None and type(None) not in get_args(annotation):
         raise ValueError(f"expected {expected}, got null")
     if isinstance(value, (bool, str)) and annotation in (int, float):
