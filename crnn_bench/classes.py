@@ -21,7 +21,7 @@ from crnn_bench.metrics import (
     class_recall,
     roc_auc,
 )
-from crnn_bench.metrics.calibration_error import BINS, bins
+from crnn_bench.metrics.calibration_error import bins
 from crnn_bench.statistics import Answers, Interval, Seeds
 
 UNKNOWN = Interval(np.nan, np.nan, np.nan)
@@ -91,7 +91,7 @@ def reliability(group: Group, level: str) -> pd.DataFrame:
     answers = group.answers(level, MeanProbability()).values()
     sure = np.concatenate([some.probabilities.max(axis=1) for some in answers])
     right = np.concatenate([some.probabilities.argmax(axis=1) == some.truth for some in answers])
-    rows = pd.DataFrame({"bin": np.minimum(bins(sure), BINS - 1), "confidence": sure, "accuracy": right})
+    rows = pd.DataFrame({"bin": bins(sure), "confidence": sure, "accuracy": right})
     found = rows.groupby("bin").agg(confidence=("confidence", "mean"), accuracy=("accuracy", "mean"))
     return found.assign(answers=rows.groupby("bin").size()).reset_index(drop=True)
 
