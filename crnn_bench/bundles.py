@@ -9,14 +9,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from sklearn.base import BaseEstimator
 from torch import Tensor
 
 from crnn_bench import plugins
-from crnn_bench.baselines import Baseline
 from crnn_bench.cells import Cell
 from crnn_bench.errors import BenchError
 from crnn_bench.features import Feature
@@ -24,6 +22,11 @@ from crnn_bench.models import Network
 from crnn_bench.plugins import Choice, plain
 from crnn_bench.schema import checked
 from crnn_bench.whole import replacing
+
+if TYPE_CHECKING:  # scikit-learn takes a second to import, which no network needs
+    from sklearn.base import BaseEstimator
+
+    from crnn_bench.baselines import Baseline
 
 HEARS = {"name", "model", "features", "clip_seconds", "n_bins", "n_frames", "n_classes", "classes"}
 TOLD = HEARS | {"heard", "model_seed", "parameters", "validation_loss"}  # `about` holds: to be carried on, to be found
@@ -115,13 +118,15 @@ class BaselineBundle(Bundle):
     """A fitted baseline."""
 
     @cached_property
-    def baseline(self) -> Baseline:
+    def baseline(self) -> "Baseline":
         """How it summarises what it hears; a class of one's own is imported, as a network's."""
+        from crnn_bench.baselines import Baseline
+
         baseline: Baseline = self._choice("model", Baseline).build()
         return baseline
 
     @cached_property
-    def estimator(self) -> BaseEstimator:
+    def estimator(self) -> "BaseEstimator":
         """The fitted estimator, of types that are known or were imported with the baseline; no pickle.
 
         Raises:
@@ -129,7 +134,7 @@ class BaselineBundle(Bundle):
         """
         import skops.io
 
-        own = (f"{Baseline.__module__}.", f"{type(self.baseline).__module__}.")
+        own = ("crnn_bench.baselines.", f"{type(self.baseline).__module__}.")
         try:
             others = skops.io.get_untrusted_types(file=self.path)
             unknown = [name for name in others if name not in TRUSTED and not name.startswith(own)]
@@ -192,7 +197,7 @@ def save(path: Path, network: Network, about: Mapping[str, Any]) -> None:
         torch.save(content, file)
 
 
-def save_baseline(path: Path, estimator: BaseEstimator, about: Mapping[str, Any]) -> None:
+def save_baseline(path: Path, estimator: "BaseEstimator", about: Mapping[str, Any]) -> None:
     """Writes a bundle of a baseline likewise, without a pickle: skops' archive with one more file in it.
 
     Args:

@@ -16,6 +16,7 @@ from crnn_bench.errors import BenchError
 if TYPE_CHECKING:
     from crnn_bench.cells import Experiment
 
+MODEL_HELP = "a results folder (its best on validation songs), a file of its models/, a run id, or models:/NAME/VERSION"
 SET_HELP = "override the YAML, e.g. trainer.max_epochs=2 or grid.seed=[0]; may be repeated"
 
 
@@ -86,9 +87,36 @@ def _parser() -> argparse.ArgumentParser:
     explore.add_argument("--out", type=Path, metavar="DIR", help="folder of the figures (default: runs/NAME, or DIR)")
     explore.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides", help=SET_HELP)
     predict = command("predict", _predict, "say whose songs some audio files are, however long, by a trained model")
-    predict.add_argument("model", metavar="MODEL", help="a file of a results folder's models/, or the folder: its best")
+    predict.add_argument("model", metavar="MODEL", help=MODEL_HELP)
     predict.add_argument("files", type=Path, nargs="+", metavar="FILE")
+    predict.add_argument("--top", type=int, default=3, metavar="K", help="labels told of each file (default 3)")
+    predict.add_argument("--json", action="store_true", dest="as_json", help="print one JSON document a line and file")
     predict.add_argument("--timeline", type=Path, metavar="PATH", help="write each slice's answer to a .csv or .png")
+    serve = command("serve", _serve, "open a web page and an HTTP API on an experiment's models")
+    serve.add_argument("model", metavar="DIR|URI", help=MODEL_HELP)
+    serve.add_argument(
+        "--host", default="127.0.0.1", help="address to listen at (default 127.0.0.1: this machine alone)"
+    )
+    serve.add_argument("--port", type=int, default=7860)
+    serve.add_argument(
+        "--library", type=Path, metavar="FOLDER", help="music of which playlists are made (default: its)"
+    )
+    playlist = command("playlist", _playlist, "choose songs of a music library by seeds or by what was played")
+    playlist.add_argument("model", metavar="MODEL", help=MODEL_HELP)
+    playlist.add_argument("--library", type=Path, required=True, metavar="FOLDER", help="music to choose among")
+    taste = playlist.add_mutually_exclusive_group(required=True)
+    taste.add_argument("--seeds", type=Path, nargs="+", metavar="FILE", help="songs that it should go with")
+    taste.add_argument("--history", type=Path, metavar="PLAYS.csv", help="columns path and, if you like, plays")
+    taste.add_argument(
+        "--evaluate", action="store_true", help="how well it foretells listeners made up from the labels"
+    )
+    playlist.add_argument("--length", type=int, default=20, metavar="N", help="songs (default 20)")
+    playlist.add_argument("--variety", type=float, default=0.3, metavar="0..1", help="0: the closest (default 0.3)")
+    playlist.add_argument("--out", type=Path, metavar="LIST", help="write it to a .m3u8 or .json")
+    for hearing in (predict, serve, playlist):
+        hearing.add_argument(
+            "--tracking-uri", metavar="URI", help="MLflow store of a run or model (default: MLFLOW_TRACKING_URI)"
+        )
     ui = command("ui", _ui, "open the MLflow dashboard on a run's store")
     ui.add_argument(
         "folder", type=Path, nargs="?", metavar="DIR", help="a results folder (default: the newest in runs/)"
@@ -190,7 +218,27 @@ def _predict(options: argparse.Namespace) -> None:
     _be_quiet()
     from crnn_bench import listening
 
-    listening.answer(options.model, options.files, options.timeline)
+    listening.answer(options.model, options.files, options.top, options.timeline, options.as_json, options.tracking_uri)
+
+
+def _serve(options: argparse.Namespace) -> None:
+    _be_quiet()
+    from crnn_bench.app import server
+
+    server.serve(options.model, options.host, options.port, options.library, options.tracking_uri)
+
+
+def _playlist(options: argparse.Namespace) -> None:
+    _be_quiet()
+    from crnn_bench.app import playlist
+
+    if options.evaluate:
+        playlist.evaluate(options.model, options.library, options.length, options.variety, options.tracking_uri)
+    else:
+        given = {"seeds": options.seeds, "history": options.history}
+        playlist.make(
+            options.model, options.library, given, options.length, options.variety, options.out, options.tracking_uri
+        )
 
 
 def _ui(options: argparse.Namespace) -> None:

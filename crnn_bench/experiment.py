@@ -6,23 +6,26 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from crnn_bench import bundles, classical, dashboard, drawing, networks, report, searching, tables, transfer
+from crnn_bench import bundles, classical, dashboard, drawing, networks, report, searching, songs, tables, transfer
+from crnn_bench.fitted import Fitted, FittedNetwork, Heard
 from crnn_bench.planning import GROUPS, Plan, write_split
 from crnn_bench.plugins import Choice
 from crnn_bench.records import PARTS, Predictions, Slices
 from crnn_bench.results import Result
+from crnn_bench.songs import Songs
 from crnn_bench.tracking import Run
 
-Model = networks.FittedNetwork | classical.FittedBaseline
 HEARD = ("heard", "test")
 OnStep = Callable[[Mapping[str, Any]], None]
 
 
 def run(
     planned: Plan, cache: Path, on_epoch: OnStep, on_trial: OnStep = lambda _: None, earlier: Path | None = None
-) -> tuple[Result, Model]:
+) -> tuple[Result, Fitted]:
     """Fits and predicts; the test part is first seen when the model is final.
 
     Args:
@@ -36,7 +39,7 @@ def run(
     train, validation = slices["train"], slices["validation"]
     seed = secrets.randbits(31) if cell.quirks.unseeded else cell.model_seed
     started = time.perf_counter()
-    model: Model
+    model: Fitted
     if cell.trainer:
         start = transfer.warm(cell, train, len(classes), earlier) if cell.quirks.warm_start else planned.start
         augmenter = planned.augmenter(train)
@@ -53,8 +56,12 @@ def run(
         model = classical.fit(baseline, train, validation, len(classes), seed)
         model.details |= found
     fitted = time.perf_counter()
-    predictions = Predictions.joined([_answers(model, slices[part], classes, part) for part in ("validation", "test")])
+    heard = {part: model.hear(slices[part]) for part in ("validation", "test")}
     predicting = time.perf_counter() - fitted
+    predictions = Predictions.joined(
+        [Predictions.from_slices(slices[part], heard[part].probabilities, classes, part) for part in heard]
+    )
+    heard["train"] = model.hear(train)
     deformed = _deformed(planned, model)
     if cell.quirks.merge_same_names:
         predictions, deformed = predictions.merged_by_file_name(), deformed and deformed.merged_by_file_name()
@@ -79,10 +86,11 @@ def run(
         "predict_slices_per_second": len(predictions.table) / predicting,
         **model.details,
     }
-    return Result(predictions, record, _embeddings(model, slices), deformed), model
+    embeddings = _embeddings(slices, heard) if cell.trainer else None
+    return Result(predictions, record, embeddings, deformed, _songs(planned, slices, heard)), model
 
 
-def keep(planned: Plan, result: Result, model: Model, out: Path, log: Run, documents: Mapping[str, Any]) -> None:
+def keep(planned: Plan, result: Result, model: Fitted, out: Path, log: Run, documents: Mapping[str, Any]) -> None:
     """Stores a cell on disk, draws its figures, and logs all of it, with some JSON documents by file name."""
     scores = tables.scores_of(result)
     saved = _save(planned, result, model, scores, out)  # first: without it the cell is not finished
@@ -105,12 +113,12 @@ def keep(planned: Plan, result: Result, model: Model, out: Path, log: Run, docum
     log.log_files(saved, folder="models")
 
 
-def _save(planned: Plan, result: Result, model: Model, scores: Mapping[str, float], out: Path) -> Path:
+def _save(planned: Plan, result: Result, model: Fitted, scores: Mapping[str, float], out: Path) -> Path:
     """Writes the model as a file of its own, with its scores on validation songs."""
     heard = {*planned.tracks("train")["content"], *planned.tracks("validation")["content"]}
     checked = {name.removeprefix("validation/"): score for name, score in scores.items() if "validation/" in name}
     about = bundles.describe(planned.cell, result.record, heard, checked)
-    if isinstance(model, networks.FittedNetwork):
+    if isinstance(model, FittedNetwork):
         path = bundles.path_of(out, result.name)
         bundles.save(path, model.network, {**about, "heard": sorted(heard | model.heard)})
     else:
@@ -120,30 +128,43 @@ def _save(planned: Plan, result: Result, model: Model, scores: Mapping[str, floa
     return path
 
 
-def _answers(model: Model, slices: Slices, classes: tuple[str, ...], part: str) -> Predictions:
-    return Predictions.from_slices(slices, model.predict_proba(slices), classes, part)
-
-
-def _deformed(planned: Plan, model: Model) -> Predictions | None:
+def _deformed(planned: Plan, model: Fitted) -> Predictions | None:
     """What the final model says of the deformed test songs, as `Result.deformed` has it; none where there are none."""
     classes, told = planned.catalogue.classes, []
     for deformation, strength, slices in planned.deformed():
         if len(slices):
-            said = _answers(model, slices, classes, "test")
+            said = Predictions.from_slices(slices, model.predict_proba(slices), classes, "test")
             how = {"deformation": deformation.name, "strength": float(strength), "unit": deformation.unit}
             table = said.table.assign(**how, undeformed=deformation.undeformed)
             told.append(Predictions(table, classes))
     return Predictions.joined(told) if told else None
 
 
-def _embeddings(model: Model, slices: Mapping[str, Slices]) -> pd.DataFrame | None:
-    """Bottleneck vectors of every slice of every part; none for a classical model."""
-    if not isinstance(model, networks.FittedNetwork):
-        return None
-    tables = []
-    for part, some in slices.items():
-        vectors = model.embed(some)
+def _embeddings(slices: Mapping[str, Slices], heard: Mapping[str, Heard]) -> pd.DataFrame:
+    """Where every slice of every part lies."""
+    parts = []
+    for part in PARTS:
+        some, vectors = slices[part], heard[part].vectors
         columns = pd.DataFrame(vectors, columns=[f"e{index}" for index in range(vectors.shape[1])])
         tracks = [some.tracks[index] for index in some.track]
-        tables.append(columns.assign(track_id=tracks, part=part, label=some.label))
-    return pd.concat(tables, ignore_index=True)
+        parts.append(columns.assign(track_id=tracks, part=part, label=some.label))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _songs(planned: Plan, slices: Mapping[str, Slices], heard: Mapping[str, Heard]) -> Songs:
+    """Where every song of every part lies, by the mean of its slices."""
+    parts = []
+    for part in PARTS:
+        some, told = slices[part], planned.told(part).set_index("track_id")
+        present = np.unique(some.track)
+        table = told.loc[[some.tracks[track] for track in present]].reset_index().assign(part=part)
+        vectors, probabilities = (_means(of, some.track) for of in (heard[part].vectors, heard[part].probabilities))
+        parts.append(Songs(table, vectors, probabilities, planned.catalogue.classes))
+    return songs.joined(parts)
+
+
+def _means(values: NDArray[np.floating], track: NDArray[np.int64]) -> NDArray[np.float32]:
+    """(slices, columns) to the mean of each track that has slices; a track's slices lie together."""
+    first = np.unique(track, return_index=True)[1]
+    sums = np.add.reduceat(values.astype(np.float64), first, axis=0)
+    return (sums / np.diff([*first, len(track)])[:, None]).astype(np.float32)

@@ -15,11 +15,10 @@ from crnn_bench.aggregations.mean_probability import MeanProbability
 from crnn_bench.aggregations.sure_vote import SureVote
 from crnn_bench.audio import UnusableAudioError
 from crnn_bench.bundles import BaselineBundle, Bundle, NetworkBundle
-from crnn_bench.classical import FittedBaseline
 from crnn_bench.errors import BenchError
 from crnn_bench.features.rows import Rows
-from crnn_bench.networks import FittedNetwork
-from crnn_bench.numerics import PLAIN
+from crnn_bench.fitted import Fitted, FittedBaseline, FittedNetwork
+from crnn_bench.numerics import CHANNELS_LAST
 from crnn_bench.records import Slices
 from crnn_bench.song import Song
 from crnn_bench.terminal import say
@@ -38,12 +37,14 @@ class Timeline:
         start_seconds: (n,) where each slice begins.
         seconds: of a slice.
         probabilities: (n, classes).
+        vectors: (n, width), where the model places each.
         classes: their order.
     """
 
     start_seconds: NDArray[np.float64]
     seconds: float
     probabilities: NDArray[np.float64]
+    vectors: NDArray[np.floating]
     classes: tuple[str, ...]
 
     def compiled(self, aggregation: Aggregation | None = None) -> NDArray[np.float64]:
@@ -85,21 +86,22 @@ def listen(bundle: Bundle, path: Path) -> Timeline:
     if isinstance(bundle.feature, Rows):
         raise BenchError(f"{bundle.path} hears the rows of a ready-made table, Rows, and no audio files")
     fitted, classes = _fitted(bundle), tuple(bundle.about["classes"])
-    answers = [(fitted.predict_proba(slices), seconds) for slices, seconds in _slices(bundle, path)]
-    if not sum(len(some) for some, _ in answers):
+    answers = [(fitted.hear(slices), seconds) for slices, seconds in _slices(bundle, path) if len(slices)]
+    if not answers:
         least = (bundle.about["n_frames"] - 1) * bundle.feature.hop_samples / bundle.feature.sample_rate
         raise UnusableAudioError(f"shorter than a slice: the model needs at least {least:.2f} s")
-    probabilities = np.concatenate([some for some, _ in answers], dtype=np.float64)
+    probabilities = np.concatenate([some.probabilities for some, _ in answers], dtype=np.float64)
     if not np.isfinite(probabilities).all():
         raise BenchError(f"{bundle.path} answers with NaN; train it again")
-    seconds = answers[0][1]
-    return Timeline(np.arange(len(probabilities), dtype=np.float64) * seconds, seconds, probabilities, classes)
+    vectors, seconds = np.concatenate([some.vectors for some, _ in answers]), answers[0][1]
+    starts = np.arange(len(probabilities), dtype=np.float64) * seconds
+    return Timeline(starts, seconds, probabilities, vectors, classes)
 
 
-def _fitted(bundle: Bundle) -> FittedNetwork | FittedBaseline:
+def _fitted(bundle: Bundle) -> Fitted:
     """The model as an experiment knows it."""
     if isinstance(bundle, NetworkBundle):
-        return FittedNetwork(bundle.network, PLAIN, {})
+        return FittedNetwork(CHANNELS_LAST.lay_out(bundle.network), {})  # more than twice as fast on a processor
     if isinstance(bundle, BaselineBundle):
         about = bundle.about
         return FittedBaseline(bundle.baseline, bundle.estimator, about["temperature"], about["n_classes"], {})
@@ -153,7 +155,9 @@ def _reason(error: UnusableAudioError | OSError) -> str:
     return f"cannot be opened ({error.strerror or error})" if isinstance(error, OSError) else str(error)
 
 
-def answer(model: str, files: Sequence[Path], timeline: Path | None) -> None:
+def answer(
+    model: str, files: Sequence[Path], top: int, timeline: Path | None, as_json: bool, tracking_uri: str | None
+) -> None:
     """Tells whose song each file is, and writes the timelines; a bad file is named, and the others go on.
 
     A file that is given twice is heard once.

@@ -1,66 +1,26 @@
-"""Fit and predict for the network family."""
+"""Fits a network."""
 
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from crnn_bench import costs, hub, plugins, training
 from crnn_bench.augmenting import Augmenter
+from crnn_bench.batches import SliceDataModule
 from crnn_bench.cells import Trainer
 from crnn_bench.errors import BenchError
+from crnn_bench.fitted import FittedNetwork
 from crnn_bench.models import Network, TooShortError
-from crnn_bench.numerics import PLAIN, Numerics, numerics_of
+from crnn_bench.numerics import PLAIN, numerics_of
 from crnn_bench.plugins import Choice, unknown
 from crnn_bench.records import Slices
 from crnn_bench.seeds import derive
-from crnn_bench.slicing import SliceDataModule
 from crnn_bench.training import Classifier, Epoch, EpochRecorder
-
-PREDICT_BATCH = 16  # on a processor, larger batches leave the cache and are slower
-
-
-@dataclass
-class FittedNetwork:
-    """A network with the weights of its best epoch.
-
-    Attributes:
-        network: in evaluation mode, fp32.
-        numerics: of its training.
-        details: what was chosen and reached, epoch by epoch too, for the record.
-        heard: content hashes of the tracks that its first weights had heard before.
-    """
-
-    network: Network
-    numerics: Numerics
-    details: dict[str, Any]
-    heard: frozenset[str] = frozenset()
-
-    def predict_proba(self, slices: Slices) -> NDArray[np.float32]:
-        """(slices, classes), always in fp32, so that a batch's company does not change a slice's answer."""
-        return self._run(slices, lambda x: self.network(x).softmax(dim=1))
-
-    def embed(self, slices: Slices) -> NDArray[np.float32]:
-        """Bottleneck vectors, (slices, width), in the format of training: good enough to be looked at."""
-        with self.numerics.autocast(next(self.network.parameters()).device.type):
-            return self._run(slices, self.network.embed)
-
-    @torch.no_grad()
-    def _run(self, slices: Slices, function: Callable[[Tensor], Tensor]) -> NDArray[Any]:
-        self.network.eval()
-        device = next(self.network.parameters()).device
-        results = []
-        for first in range(0, len(slices), PREDICT_BATCH):
-            batch = slices.batch(range(first, min(first + PREDICT_BATCH, len(slices))))
-            x = torch.from_numpy(batch).transpose(1, 2).to(device, torch.float32)
-            results.append(function(x).float().cpu().numpy())
-        return np.concatenate(results)
 
 
 @dataclass(frozen=True)
@@ -202,7 +162,7 @@ def fit(
         "slices_per_second": float(np.median([epoch["slices_per_second"] for epoch in recorder.history])),
         "history": recorder.history,
     }
-    return FittedNetwork(network.eval(), numerics, details, start.heard if start else frozenset())
+    return FittedNetwork(network.eval(), details, start.heard if start else frozenset())
 
 
 def _only_head_learns(network: Network) -> bool:
@@ -212,7 +172,7 @@ def _only_head_learns(network: Network) -> bool:
 
 def _embedded(network: Network, slices: Slices) -> Slices:
     """The bottlenecks of slices as slices of one frame."""
-    vectors = FittedNetwork(network, PLAIN, {}).embed(slices)
+    vectors = FittedNetwork(network, {}).embed(slices)
     each = np.arange(len(slices))
     return replace(
         slices,

@@ -111,6 +111,10 @@ class Plan:
         columns = table[["track_id", "title", "path", "seconds"]]
         return {"album": albums.tolist(), **{name: columns[name].tolist() for name in columns}}
 
+    def told(self, part: str) -> pd.DataFrame:
+        """What is known of each song of a part: `track_id, path, label, artist, album, title, seconds`."""
+        return self.tracks(part)[["track_id", "path", "label", "artist", "album", "title", "seconds"]]
+
     def slices(self, part: str) -> Slices:
         """The slices of one part."""
         tracks = self.tracks(part)

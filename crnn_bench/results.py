@@ -9,8 +9,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from crnn_bench import songs
 from crnn_bench.errors import BenchError
 from crnn_bench.records import Predictions
+from crnn_bench.songs import Songs
 from crnn_bench.whole import replacing
 
 RECORD = b"crnn_bench"
@@ -26,12 +28,14 @@ class Result:
         embeddings: `track_id, part, label` and the bottleneck `e0 …` of every slice, or `None`.
         deformed: predictions of deformed test slices, or `None`; more columns say how each was deformed: `deformation,
             strength, unit, undeformed` (the strength that leaves a song as it is).
+        songs: where the model places the songs of every part; `None` once it is stored (`songs.load` reads them).
     """
 
     predictions: Predictions
     record: dict[str, Any]
     embeddings: pd.DataFrame | None
     deformed: Predictions | None = None
+    songs: Songs | None = None
 
     @property
     def name(self) -> str:
@@ -39,7 +43,7 @@ class Result:
         return str(self.record["name"])
 
     def save(self, out: Path) -> dict[str, Path]:
-        """Writes `FOLDER/NAME.parquet`, each whole or not: the `predictions`, and `embeddings` and `deformed` if any.
+        """Writes `FOLDER/NAME.parquet`, each whole or not: `predictions`; `embeddings`, `deformed` and `songs` if any.
 
         Returns:
             Files by folder.
@@ -51,7 +55,10 @@ class Result:
             tables["embeddings"] = pa.Table.from_pandas(self.embeddings, preserve_index=False)
         if self.deformed is not None:
             tables["deformed"] = pa.Table.from_pandas(self.deformed.table, preserve_index=False)
-        return {folder: _write(some, _path(out, folder, self.name)) for folder, some in tables.items()}
+        written = {folder: _write(some, _path(out, folder, self.name)) for folder, some in tables.items()}
+        if self.songs is not None:
+            written["songs"] = self.songs.save(songs.path_of(out, self.name))
+        return written
 
 
 def predictions_path(out: Path, name: str) -> Path:

@@ -33,6 +33,7 @@ from crnn_bench.terminal import say, show
 from crnn_bench.wording import printable, question
 
 CURVES = ("train_loss", "validation_loss", "validation_accuracy", "slices_per_second")  # of each epoch, in MLflow
+FOLDERS = ("embeddings", "deformed", "songs", "figures", "models", "searches", "splits", "predictions")  # of a cell
 
 
 def plan(work: Experiment, prepared: Prepared) -> list[Plan]:
@@ -158,7 +159,7 @@ def _is_finished(planned: Plan, tracker: tracking.Tracker, out: Path) -> bool:
     """Whether a run finished the cell and its files are here, or could be fetched."""
     known = tracker.finished(planned.identity)
     if known and not predictions_path(out, planned.name).is_file():
-        tracker.fetch(known, ("embeddings", "deformed", "figures", "models", "searches", "splits", "predictions"), out)
+        tracker.fetch(known, FOLDERS, out)
     return known is not None and predictions_path(out, planned.name).is_file()
 
 

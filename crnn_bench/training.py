@@ -12,9 +12,9 @@ import torch
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from torch import Tensor, nn
 
+from crnn_bench.batches import SliceDataModule
 from crnn_bench.cells import Trainer
 from crnn_bench.numerics import Numerics
-from crnn_bench.slicing import SliceDataModule
 
 Epoch = dict[str, float]
 
