@@ -37,24 +37,8 @@ def run(
     cell, classes = planned.cell, planned.catalogue.classes
     slices = {part: planned.slices(part) for part in PARTS}
     train, validation = slices["train"], slices["validation"]
-    seed = secrets.randbits(31) if cell.quirks.unseeded else cell.model_seed
     started = time.perf_counter()
-    model: Fitted
-    if cell.trainer:
-        start = transfer.warm(cell, train, len(classes), earlier) if cell.quirks.warm_start else planned.start
-        augmenter = planned.augmenter(train)
-        model = networks.fit(
-            cell.model, train, validation, len(classes), cell.trainer, seed, cache, on_epoch, augmenter, start
-        )
-        model.details |= transfer.record(start, planned.tracks("test"))
-    else:
-        baseline = cell.model.build()
-        found: dict[str, Any] = {}
-        if cell.search:
-            kept = planned.groups(train)
-            baseline, found = searching.best(baseline, cell.search, train, kept, seed, on_trial)
-        model = classical.fit(baseline, train, validation, len(classes), seed)
-        model.details |= found
+    model = _fit(planned, train, validation, cache, on_epoch, on_trial, earlier)
     fitted = time.perf_counter()
     heard = {part: model.hear(slices[part]) for part in ("validation", "test")}
     predicting = time.perf_counter() - fitted
@@ -88,6 +72,36 @@ def run(
     }
     embeddings = _embeddings(slices, heard) if cell.trainer else None
     return Result(predictions, record, embeddings, deformed, _songs(planned, slices, heard)), model
+
+
+def _fit(
+    planned: Plan,
+    train: Slices,
+    validation: Slices,
+    cache: Path,
+    on_epoch: OnStep,
+    on_trial: OnStep,
+    earlier: Path | None,
+) -> Fitted:
+    """A network or a baseline that has seen nothing of the test part."""
+    cell, n_classes = planned.cell, len(planned.catalogue.classes)
+    seed = secrets.randbits(31) if cell.quirks.unseeded else cell.model_seed
+    if cell.trainer:
+        start = transfer.warm(cell, train, n_classes, earlier) if cell.quirks.warm_start else planned.start
+        augmenter = planned.augmenter(train)
+        network = networks.fit(
+            cell.model, train, validation, n_classes, cell.trainer, seed, cache, on_epoch, augmenter, start
+        )
+        network.details |= transfer.record(start, planned.tracks("test"))
+        return network
+    baseline = cell.model.build()
+    found: dict[str, Any] = {}
+    if cell.search:
+        kept = planned.groups(train)
+        baseline, found = searching.best(baseline, cell.search, train, kept, seed, on_trial)
+    fitted = classical.fit(baseline, train, validation, n_classes, seed)
+    fitted.details |= found
+    return fitted
 
 
 def keep(planned: Plan, result: Result, model: Fitted, out: Path, log: Run, documents: Mapping[str, Any]) -> None:

@@ -85,7 +85,7 @@ def test_a_library_is_known_in_few_places(library: str, only: list[str]) -> None
 
 def test_lightning_trains_in_one_place() -> None:
     found = {path.name for path in FILES if "pytorch_lightning" in roots(imports(path))}
-    assert found == {"training.py", "slicing.py"}, "slicing holds the data module alone"
+    assert found == {"training.py", "batches.py"}, "batches holds the data module alone"
 
 
 def test_the_package_lightning_is_used_nowhere() -> None:
