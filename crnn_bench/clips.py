@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from crnn_bench import plugins
+from crnn_bench import playing, plugins
 from crnn_bench.audio import UnusableAudioError
 from crnn_bench.blocks import Clip
 from crnn_bench.datasets import Dataset
@@ -16,14 +16,12 @@ from crnn_bench.drawing import data_uri
 from crnn_bench.errors import BenchError
 from crnn_bench.features.log_mel import LogMel
 from crnn_bench.results import Result
-from crnn_bench.schema import checked
 from crnn_bench.song import Song
 
 CLIP_SECONDS = 6.0  # around the song's middle
 SAMPLE_RATE = 16000  # Hz, as the networks hear it
 MOST_SONGS = 8
 PEAK = 0.9
-COMPRESSION = 0.9  # of libsndfile's MP3: 0 is the best sound, 1 the smallest file
 
 
 def of_songs(hardest: pd.DataFrame, cells: Sequence[Result], with_sound: bool) -> tuple[list[Clip], str]:
@@ -45,7 +43,10 @@ def of_songs(hardest: pd.DataFrame, cells: Sequence[Result], with_sound: bool) -
         if with_sound:
             try:
                 samples = _middle(places[row["track_id"]])
-                sound, picture = data_uri(_mp3(samples), "audio/mpeg"), data_uri(_spectrogram(samples), "image/jpeg")
+                sound, picture = (
+                    data_uri(playing.mp3(samples, SAMPLE_RATE), "audio/mpeg"),
+                    data_uri(_spectrogram(samples), "image/jpeg"),
+                )
             except (BenchError, OSError, LookupError) as error:
                 faults.append(_reason(error))
         title = str(row["title"] or row["track_id"])
@@ -79,43 +80,20 @@ def _places(cells: Sequence[Result]) -> dict[str, tuple[Dataset, pd.Series]]:
         described = {n: v for n, v in cell.record["parameters"].items() if n.partition(".")[0] == "dataset"}
         key = plugins.digest(described)
         if len(songs) and key not in datasets:
-            datasets[key] = _dataset(described)
+            datasets[key] = playing.dataset(described)
         found |= {track: (datasets[key], song) for track, song in zip(songs["track_id"], songs.iloc, strict=True)}
     return found
-
-
-def _dataset(described: Mapping[str, Any]) -> Dataset:
-    """Built again from the parameters of a cell."""
-    cls = plugins.find(described["dataset"], Dataset)
-    known = plugins.parameters(cls)
-    given = {name.partition(".")[2]: value for name, value in described.items() if "." in name}
-    try:
-        taken = {name: checked(known[name].annotation, value) for name, value in given.items() if name in known}
-        built: Dataset = cls(**taken)
-    except (TypeError, ValueError) as error:
-        raise BenchError(f"{cls.__name__} of today does not take its arguments: {error}") from None
-    return built
 
 
 def _middle(place: tuple[Dataset, pd.Series]) -> NDArray[np.float32]:
     """The samples of a clip, as loud as can be."""
     dataset, song = place
-    if dataset.features:
-        raise BenchError(f"{dataset.name} holds no audio")
     samples = dataset.read(song, SAMPLE_RATE)
     length = min(len(samples), int(CLIP_SECONDS * SAMPLE_RATE))
     first = (len(samples) - length) // 2
     middle = samples[first : first + length]
     loudest = np.abs(middle).max(initial=0)
     return middle * np.float32(PEAK / loudest) if loudest else middle
-
-
-def _mp3(samples: NDArray[np.float32]) -> bytes:
-    import soundfile
-
-    buffer = io.BytesIO()
-    soundfile.write(buffer, samples, SAMPLE_RATE, format="MP3", compression_level=COMPRESSION)
-    return buffer.getvalue()
 
 
 def _spectrogram(samples: NDArray[np.float32]) -> bytes:
