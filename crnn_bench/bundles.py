@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # scikit-learn takes a second to import, which no network nee
 
 HEARS = {"name", "model", "features", "clip_seconds", "n_bins", "n_frames", "n_classes", "classes"}
 TOLD = HEARS | {"heard", "model_seed", "parameters", "validation_loss"}  # `about` holds: to be carried on, to be found
+ENDINGS = (".pt", ".skops")  # of networks, of baselines
 ABOUT = "about.json"  # beside the estimator that skops wrote
 SCORES = ("song/f1", "slice/f1", "song/accuracy", "slice/accuracy")  # on validation songs, as `about` keeps them
 ARCHIVE_FAULTS = (EOFError, zipfile.BadZipFile, zlib.error)
@@ -230,6 +231,8 @@ def load(path: Path) -> Bundle:
         raise BenchError(f"{path}: no such file; a run leaves its models in models/ of its results folder")
     try:
         if not zipfile.is_zipfile(path):
+            if path.suffix not in ENDINGS:
+                raise BenchError(f"{path} is no model; give a results folder, or a file of its models/ (*.pt, *.skops)")
             raise ValueError("it is cut, or of another kind")
         with zipfile.ZipFile(path) as file:
             if ABOUT in file.namelist():

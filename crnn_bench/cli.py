@@ -216,9 +216,11 @@ def _explore(options: argparse.Namespace) -> None:
 
 def _predict(options: argparse.Namespace) -> None:
     _be_quiet()
-    from crnn_bench import listening
+    from crnn_bench import predicting
 
-    listening.answer(options.model, options.files, options.top, options.timeline, options.as_json, options.tracking_uri)
+    predicting.answer(
+        options.model, options.files, options.top, options.timeline, options.as_json, options.tracking_uri
+    )
 
 
 def _serve(options: argparse.Namespace) -> None:

@@ -43,11 +43,11 @@ def find(name: str, *families: type) -> type:
     Raises:
         BenchError: nothing bears that name; lists the allowed names and the nearest one.
     """
-    short = options(*families)
-    if name in short:
-        return short[name]
     module_name, _, class_name = name.rpartition(".")
-    if not module_name.strip("."):
+    if not module_name.strip("."):  # else no other option of the family needs to be imported
+        short = options(*families)
+        if name in short:
+            return short[name]
         raise BenchError(unknown(name, sorted(short)))
     try:
         module = importlib.import_module(module_name)

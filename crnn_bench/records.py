@@ -4,13 +4,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePath
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from crnn_bench.errors import BenchError
 from crnn_bench.plugins import digest
+
+if TYPE_CHECKING:  # hearing a song needs no tables, which take a third of a second to import
+    import pandas as pd
 
 PARTS = ("train", "validation", "test")
 TRACK_COLUMNS = ("track_id", "path", "label", "artist", "album", "title", "fingerprint")
@@ -25,8 +28,8 @@ class Catalogue:
         rejected: `track_id, reason, seconds` (0 where the audio is unusable) of every track left out.
     """
 
-    table: pd.DataFrame
-    rejected: pd.DataFrame
+    table: "pd.DataFrame"
+    rejected: "pd.DataFrame"
 
     def __post_init__(self) -> None:
         if not self.table["track_id"].is_unique or not self.table["track_id"].is_monotonic_increasing:
@@ -80,8 +83,10 @@ class Split:
             raise BenchError(f"the split leaks: {twice[0]} is in more than one part ({len(twice)} such tracks)")
 
     @cached_property
-    def table(self) -> pd.DataFrame:
+    def table(self) -> "pd.DataFrame":
         """The same as a table with the columns `track_id, part`, sorted by track."""
+        import pandas as pd
+
         rows = [(track, part) for part in PARTS for track in getattr(self, part)]
         return pd.DataFrame(rows, columns=["track_id", "part"]).sort_values("track_id", ignore_index=True)
 
@@ -154,7 +159,7 @@ class Predictions:
         classes: that order.
     """
 
-    table: pd.DataFrame
+    table: "pd.DataFrame"
     classes: tuple[str, ...]
 
     def __post_init__(self) -> None:
@@ -174,6 +179,8 @@ class Predictions:
     @cached_property
     def truth(self) -> NDArray[np.int64]:
         """(slices,) true class numbers."""
+        import pandas as pd
+
         return np.asarray(pd.Categorical(self.table["truth"], categories=list(self.classes)).codes, dtype=np.int64)
 
     def of(self, part: str) -> "Predictions":
@@ -193,6 +200,8 @@ class Predictions:
         cls, slices: Slices, probabilities: NDArray[np.floating], classes: tuple[str, ...], part: str
     ) -> "Predictions":
         """Joins slices and their probabilities, shape (slices, classes), to a table."""
+        import pandas as pd
+
         table = pd.DataFrame(
             {
                 "part": part,
@@ -208,6 +217,8 @@ class Predictions:
     @classmethod
     def joined(cls, several: "Sequence[Predictions]") -> "Predictions":
         """Several tables of the same classes as one: parts of a cell, or folds that are scored together."""
+        import pandas as pd
+
         if len({some.classes for some in several}) != 1:
             raise ValueError("only predictions of the same classes can be joined")
         return cls(pd.concat([some.table for some in several], ignore_index=True), several[0].classes)

@@ -19,6 +19,7 @@ from crnn_bench import (
     provenance,
     registry,
     report,
+    store,
     tables,
     tracking,
     trained,
@@ -166,7 +167,7 @@ def _is_finished(planned: Plan, tracker: tracking.Tracker, out: Path) -> bool:
 def _register_best(plans: Sequence[Plan], work: Experiment, out: Path, tracker: tracking.Tracker) -> str:
     """Registers the finished cell that is the best on validation songs; tells its address and name, if there is one."""
     runs = {planned.name: tracker.finished(planned.identity) for planned in plans}
-    paths = [bundles.path_of(out, name, ending) for name in runs if runs[name] for ending in trained.ENDINGS]
+    paths = [bundles.path_of(out, name, ending) for name in runs if runs[name] for ending in bundles.ENDINGS]
     path = trained.best(path for path in paths if path.is_file())
     if not path:
         return ""
@@ -177,8 +178,8 @@ def _register_best(plans: Sequence[Plan], work: Experiment, out: Path, tracker: 
     tags = {"cell": name, **{f"validation/{score}": value for score, value in scores.items()}}
     try:
         address = registry.register(work.name, runs[name] or "", path, about["classes"], told, tags, tracker.uri)
-    except tracking.STORE_FAULTS as error:  # a server without a registry, say: the results are there all the same
-        say(f"{name} is the best on validation songs, but cannot be registered: {tracking.reason(error)}")
+    except store.STORE_FAULTS as error:  # a server without a registry, say: the results are there all the same
+        say(f"{name} is the best on validation songs, but cannot be registered: {store.reason(error)}")
         return ""
     return f"{name} ({address})"
 

@@ -1,14 +1,16 @@
 """Tracks → slices, an index into the store."""
 
 import math
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from crnn_bench.records import Slices
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def slice_frames(clip_seconds: float, frames_per_second: float) -> int:
@@ -24,7 +26,7 @@ def least_frames(clip_seconds: float | None, frames_per_second: float, rule: Lit
 
 
 def cut(
-    tracks: pd.DataFrame,
+    tracks: "pd.DataFrame | Mapping[str, Sequence[str]]",
     arrays: Sequence[NDArray[np.floating]],
     classes: Sequence[str],
     frames_per_second: float,
@@ -35,7 +37,7 @@ def cut(
     """Cuts tracks into slices that do not overlap; the remainder is dropped.
 
     Args:
-        tracks: rows of the catalogue.
+        tracks: rows of the catalogue; their `track_id, label`.
         arrays: their features, each (frames, bins).
         classes: the catalogue's class order.
         frames_per_second: of the features.

@@ -3,13 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from crnn_bench.errors import BenchError
 from crnn_bench.whole import replacing
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FAULTS = (OSError, KeyError, ValueError)  # of a file; pyarrow's are among them
 
@@ -25,7 +28,7 @@ class Songs:
         classes: their order.
     """
 
-    table: pd.DataFrame
+    table: "pd.DataFrame"
     vectors: NDArray[np.float32]
     probabilities: NDArray[np.float32]
     classes: tuple[str, ...]
@@ -50,6 +53,8 @@ class Songs:
 
 def joined(some: Sequence[Songs]) -> Songs:
     """Songs of one model, one after the other."""
+    import pandas as pd
+
     table = pd.concat([songs.table for songs in some], ignore_index=True)
     vectors, probabilities = ([getattr(songs, name) for songs in some] for name in ("vectors", "probabilities"))
     return Songs(table, np.concatenate(vectors), np.concatenate(probabilities), some[0].classes)
@@ -61,17 +66,36 @@ def load(path: Path) -> Songs:
     Raises:
         BenchError: the file is absent, damaged or not ours.
     """
+    import pandas as pd
+
     try:
         table = pd.read_parquet(path)
         classes = tuple(table.attrs["classes"])
         vectors, probabilities = (np.array(table[name].tolist(), np.float32) for name in ("vector", "probabilities"))
     except FAULTS as error:
-        raise BenchError(
-            f"{path} holds no songs of a model ({type(error).__name__}); run its experiment again"
-        ) from None
+        raise _no_songs(path, error) from None
     return Songs(
         table.drop(columns=["vector", "probabilities"]), vectors, probabilities.reshape(len(table), -1), classes
     )
+
+
+def vectors(path: Path) -> tuple[NDArray[np.float32], NDArray[np.object_]]:
+    """Only where the songs in a file lie, (songs, width), and of what part each is; read without pandas.
+
+    Raises:
+        BenchError: as `load`.
+    """
+    from pyarrow.parquet import ParquetFile
+
+    try:
+        columns = ParquetFile(path).read(columns=["vector", "part"]).to_pydict()
+        return np.array(columns["vector"], np.float32), np.array(columns["part"], object)
+    except FAULTS as error:
+        raise _no_songs(path, error) from None
+
+
+def _no_songs(path: Path, error: Exception) -> BenchError:
+    return BenchError(f"{path} holds no songs of a model ({type(error).__name__}); run its experiment again")
 
 
 def path_of(out: Path, name: str) -> Path:

@@ -1,16 +1,20 @@
 """What the commands print: lines, tables, progress."""
 
 import math
+import sys
 import time
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import pandas as pd
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 WIDEST = 30  # letters of a column of words in the terminal; it goes on in the next line
+
+Item = TypeVar("Item")
 
 console = Console(highlight=False)
 
@@ -26,14 +30,14 @@ def show(table: Table) -> None:
     Console(highlight=False, width=max(console.width, natural)).print(table)
 
 
-def without_shared(texts: pd.DataFrame, numbers: Sequence[str], kept: Sequence[str] = ()) -> tuple[Table, str]:
+def without_shared(texts: "pd.DataFrame", numbers: Sequence[str], kept: Sequence[str] = ()) -> tuple[Table, str]:
     """A table without the columns of words that say the same in every row, and what they say."""
     shared = [name for name in texts if len(set(texts[name])) == 1 and name not in (*numbers, *kept)]
     words = ", ".join(f"{name.replace('_', ' ')} {texts[name].iloc[0]}" for name in shared if texts[name].iloc[0])
     return table_of(texts.drop(columns=shared), numbers), words
 
 
-def table_of(texts: pd.DataFrame, numbers: Sequence[str], caption: str | None = None) -> Table:
+def table_of(texts: "pd.DataFrame", numbers: Sequence[str], caption: str | None = None) -> Table:
     """Numbers stand on the right and are never cut or broken; long words go on in the next line."""
     table = Table(caption=caption, caption_justify="left")
     for heading in texts:
@@ -53,8 +57,23 @@ def rounded(value: Any) -> str:
     return str(value)
 
 
+def counted(title: str, items: Sequence[Item]) -> Iterator[Item]:
+    """Gives items one by one; if there are several, and stderr is a terminal, that shows how many are done and left."""
+    if len(items) < 2 or not sys.stderr.isatty():
+        yield from items
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    shared = sys.stdout.isatty()  # then lines go above the bar; else stdout is a pipe's, and stays what it is
+    with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=shared) as progress:
+        yield from progress.track(items)
+
+
 def follow(title: str, total: int, steps: Iterable[tuple[int, float, dict[str, str]]]) -> tuple[float, dict[str, str]]:
     """Shows extraction's progress, rate and what is left; returns its seconds and what could not be opened."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=10),

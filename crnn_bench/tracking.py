@@ -2,7 +2,6 @@
 
 import json
 import os
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,19 +15,16 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 import mlflow
 from mlflow.entities import Metric, RunStatus
-from mlflow.exceptions import MlflowException
-from sqlalchemy.exc import SQLAlchemyError
 
 from crnn_bench.errors import BenchError
+from crnn_bench.store import SERVERS, SQLITE, STORE_FAULTS, Store, be_quiet, greet, reason
 
-SERVER_ANSWERS_WITHIN_SECONDS = 5
 CELL_TAG = "crnn_bench.cell"
 KIND = {"mlflow.experimentKind": "custom_model_development"}  # opens the dashboard on model training, not on chat
 NOTE = "mlflow.note.content"
 VIEW = "mlflow.sharedViewState."
 SECONDS_BETWEEN_EPOCHS = 10.0  # a batch takes some 40 ms on SQLite, and should take less than 1 % of the fit
 MOST_IN_BATCH = 1000  # MLflow's limit
-STORE_FAULTS = (MlflowException, SQLAlchemyError)
 
 
 @dataclass(frozen=True)
@@ -87,14 +83,10 @@ class Tracker:
 
     def fetch(self, run_id: str, folders: Sequence[str], out: Path) -> None:
         """Downloads the files in some folders of a finished run to the same paths below `out`, each whole or not."""
-        client = mlflow.MlflowClient(self.uri)
         try:
-            for artifact in [found.path for folder in folders for found in client.list_artifacts(run_id, folder)]:
-                (out / artifact).parent.mkdir(parents=True, exist_ok=True)
-                with tempfile.TemporaryDirectory(dir=out) as part:
-                    Path(client.download_artifacts(run_id, artifact, part)).replace(out / artifact)
-        except (MlflowException, OSError) as error:
-            raise BenchError(f"cannot fetch the files of run {run_id} ({error}); use --rerun") from None
+            Store(self.uri).download(run_id, folders, out)
+        except BenchError as error:
+            raise BenchError(f"{error}; use --rerun") from None
 
 
 class Run:
@@ -163,15 +155,11 @@ def connect(uri: str, experiment: str) -> Tracker:
     Raises:
         BenchError: no server answers, or the store refuses.
     """
-    import logging
-
-    logging.getLogger("mlflow").setLevel(logging.ERROR)
-    logging.getLogger("alembic").setLevel(logging.ERROR)
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it logs, at length, what it raises
-    if uri.startswith(("http://", "https://")):
-        _greet(uri)
-    elif uri.startswith("sqlite:///"):
-        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    be_quiet()
+    if uri.startswith(SERVERS):
+        greet(uri)
+    elif uri.startswith(SQLITE):
+        Path(uri.removeprefix(SQLITE)).parent.mkdir(parents=True, exist_ok=True)
     mlflow.set_tracking_uri(uri)
     try:
         known = mlflow.get_experiment_by_name(experiment)
@@ -188,26 +176,7 @@ def _metrics(values: Mapping[str, float], step: int) -> list[Metric]:
     return [Metric(name, float(value), now, step) for name, value in values.items()]
 
 
-def reason(error: Exception) -> str:
-    """The database's own words in a fault's many lines, or the first line."""
-    lines = str(error).splitlines() or [type(error).__name__]
-    return next((line for line in lines if line.startswith("(sqlite3.")), lines[0])
-
-
 def _artifacts(uri: str) -> str | None:
     """A SQLite store keeps its artifacts beside it; a server knows its own place."""
-    database = uri.removeprefix("sqlite:///")
+    database = uri.removeprefix(SQLITE)
     return (Path(database).resolve().parent / "artifacts").as_uri() if database != uri else None
-
-
-def _greet(uri: str) -> None:
-    """One quick question to a server, since MLflow itself would try for minutes."""
-    import requests
-
-    try:
-        requests.get(f"{uri.rstrip('/')}/health", timeout=SERVER_ANSWERS_WITHIN_SECONDS)
-    except requests.RequestException:
-        raise BenchError(
-            f"no tracking server answers at {uri}; start one with `mlflow server`, or give no --tracking-uri and no "
-            "MLFLOW_TRACKING_URI"
-        ) from None

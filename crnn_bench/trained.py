@@ -6,42 +6,41 @@ from pathlib import Path
 from typing import Any
 
 from crnn_bench import plugins
-from crnn_bench.bundles import load
+from crnn_bench.bundles import ENDINGS, Bundle, load
 from crnn_bench.errors import BenchError
 from crnn_bench.models import Network
 from crnn_bench.plugins import class_path
 
-ENDINGS = (".pt", ".skops")
-
 
 def best(paths: Iterable[Path]) -> Path | None:
-    """The file of the model with the best weighted F1 on validation songs; on validation slices, where songs are even.
+    """The file of the first of `ranked`."""
+    return next((bundle.path for bundle in ranked(paths)), None)
+
+
+def ranked(paths: Iterable[Path]) -> list[Bundle]:
+    """Models, the one with the best weighted F1 on validation songs first; on validation slices, where songs are even.
 
     A model that hears whole songs counts with the songs' score there; names decide between equals. Bundles of older
     versions tell no scores: networks among them come after all others, the one with the lowest validation loss first.
     """
 
-    def order(path: Path) -> tuple[float, float, float, str]:
-        about = load(path).about
-        scores, loss = about.get("validation", {}), about["validation_loss"]
+    def order(bundle: Bundle) -> tuple[float, float, float, str]:
+        scores, loss = bundle.about.get("validation", {}), bundle.about["validation_loss"]
         song = scores.get("song/f1", -1.0)
-        return -song, -scores.get("slice/f1", song), math.inf if loss is None or scores else loss, path.name
+        return -song, -scores.get("slice/f1", song), math.inf if loss is None or scores else loss, bundle.path.name
 
-    return min(paths, key=order, default=None)
+    return sorted(map(load, paths), key=order)
 
 
-def choose(model: str) -> Path:
-    """The file that is meant: a bundle itself, or of a results folder its best.
+def within(folder: Path) -> list[Path]:
+    """The files of the models in a results folder.
 
     Raises:
-        BenchError: there is none.
+        BenchError: there are none.
     """
-    place = _place(model)
-    if place.is_file():
-        return place
-    found = best(path for path in place.glob("models/*") if path.suffix in ENDINGS)
+    found = [path for path in folder.glob("models/*") if path.suffix in ENDINGS]
     if not found:
-        raise BenchError(f"{model} holds no trained model (models/*.pt or *.skops); run an experiment into it")
+        raise BenchError(f"{folder} holds no trained model (models/*.pt or *.skops); run an experiment into it")
     return found
 
 

@@ -36,6 +36,7 @@ from crnn_bench.augmentations.tempo_change import TempoChange
 from crnn_bench.augmentations.time_mask import TimeMask
 from crnn_bench.augmentations.time_stretch import TimeStretch
 from crnn_bench.augmenting import Augmenter, check, forms
+from crnn_bench.batches import SliceBatches, SliceDataModule
 from crnn_bench.beats import beats
 from crnn_bench.datasets.toy import Toy
 from crnn_bench.errors import BenchError
@@ -45,7 +46,7 @@ from crnn_bench.features.log_mel import LogMel
 from crnn_bench.features.mfcc import Mfcc
 from crnn_bench.features.stft import Stft
 from crnn_bench.records import Slices
-from crnn_bench.slicing import SliceBatches, SliceDataModule, cut
+from crnn_bench.slicing import cut
 from crnn_bench.song import Song
 from tests.conftest import RATE, tones
 

@@ -15,7 +15,7 @@ import pytest
 import torch
 from sklearn.svm import SVC
 
-from crnn_bench import bundles, trained
+from crnn_bench import bundles, fetching, shelf, trained
 from crnn_bench.baselines import Baseline
 from crnn_bench.baselines.mfcc_svm import MfccSVM
 from crnn_bench.classical import FittedBaseline
@@ -360,32 +360,36 @@ def put(out: Path, name: str, song: float | None, slice_: float | None = None, l
         bundles.save(out / "models" / name, network(), {**ABOUT, "validation": scores, "validation_loss": loss})
 
 
+def best(folder: Path) -> str:
+    return trained.ranked(trained.within(folder))[0].path.name
+
+
 def test_a_folder_stands_for_its_best_model_of_either_kind(tmp_path: Path) -> None:
     put(tmp_path, "b.pt", 0.7, 0.9, loss=0.1)
     put(tmp_path, "c.skops", 0.8, 0.5)
-    assert trained.choose(str(tmp_path)).name == "c.skops"
+    assert best(tmp_path) == "c.skops"
     put(tmp_path, "d.pt", 0.8, 0.6, loss=0.9)
-    assert trained.choose(str(tmp_path)).name == "d.pt", "slices decide between models whose songs are even"
+    assert best(tmp_path) == "d.pt", "slices decide between models whose songs are even"
     put(tmp_path, "e.skops", 0.8)
-    assert trained.choose(str(tmp_path)).name == "e.skops", "a whole song is its own slice"
+    assert best(tmp_path) == "e.skops", "a whole song is its own slice"
     put(tmp_path, "a.skops", 0.8)
-    assert trained.choose(str(tmp_path)).name == "a.skops", "names decide between equals"
-    assert trained.choose(str(tmp_path / "models" / "b.pt")).name == "b.pt"
+    assert best(tmp_path) == "a.skops", "names decide between equals"
+    assert shelf.best(tmp_path / "models" / "b.pt").key == "b"
 
 
 def test_bundles_that_tell_no_scores_come_last_and_go_by_their_loss(tmp_path: Path) -> None:
     for name, loss in (("a.pt", 0.9), ("b.pt", 0.2)):
         bundles.save(tmp_path / "models" / name, network(), {**ABOUT, "validation_loss": loss})
-    assert trained.choose(str(tmp_path)).name == "b.pt"
+    assert best(tmp_path) == "b.pt"
     put(tmp_path, "c.pt", 0.0, 0.0, loss=3.0)
-    assert trained.choose(str(tmp_path)).name == "c.pt"
+    assert best(tmp_path) == "c.pt"
 
 
 def test_a_folder_without_models_is_told(tmp_path: Path) -> None:
     with pytest.raises(BenchError, match=r"holds no trained model \(models/\*\.pt or \*\.skops\)"):
-        trained.choose(str(tmp_path))
+        shelf.best(tmp_path)
     with pytest.raises(BenchError, match="no such results folder"):
-        trained.choose(str(tmp_path / "nowhere"))
+        fetching.place(str(tmp_path / "nowhere"), None)
 
 
 @pytest.fixture

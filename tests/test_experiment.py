@@ -35,6 +35,7 @@ from crnn_bench import (
     registry,
     results,
     runner,
+    shelf,
     tables,
     tracking,
     trained,
@@ -280,7 +281,7 @@ def test_the_registered_model_hears_files_as_the_experiment_heard_them(
     assert said["path"].tolist() == paths
     assert list(said.columns) == hearing.metadata.signature.outputs.input_names()
     assert hearing.metadata.signature.inputs.input_names() == ["path"]
-    voted = [listening.listen(bundles.load(trained.choose(str(finished.out))), Path(path)).label for path in paths]
+    voted = [listening.listen(shelf.best(finished.out).bundle, Path(path)).label for path in paths]
     assert said["label"].tolist() == voted
 
 
@@ -312,7 +313,7 @@ def test_models_predict_answers_a_table_of_paths(finished: Finished, music: Path
     environment = {**os.environ, "MLFLOW_TRACKING_URI": finished.uri}
     subprocess.run([*command, "--env-manager", "local"], check=True, capture_output=True, env=environment)
     (row,) = json.loads((tmp_path / "said.json").read_text())["predictions"]
-    heard = listening.listen(bundles.load(trained.choose(str(finished.out))), song)
+    heard = listening.listen(shelf.best(finished.out).bundle, song)
     assert row["label"] == heard.label
     assert row["path"] == str(song)
     assert [row[f"p_{name}"] for name in ARTISTS] == pytest.approx(heard.compiled().tolist(), abs=1e-9)

@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from crnn_bench import audio, bundles, cli, evaluation, experiment, features, listening
+from crnn_bench import audio, bundles, cli, evaluation, experiment, features, listening, predicting
 from crnn_bench.aggregations import Aggregation
 from crnn_bench.audio import UnusableAudioError
 from crnn_bench.bundles import Bundle
@@ -366,7 +366,8 @@ def test_many_files_are_answered_in_a_table(fitted: Trained, bad_files: Path) ->
 
 def random_timeline(n_slices: int, n_classes: int) -> Timeline:
     probabilities = np.random.default_rng(n_slices).dirichlet(np.full(n_classes, 0.3), n_slices)
-    return Timeline(np.arange(n_slices) * 3.0, 3.0, probabilities, tuple(f"Artist {n}" for n in range(n_classes)))
+    classes = tuple(f"Artist {n}" for n in range(n_classes))
+    return Timeline(np.arange(n_slices) * 3.0, 3.0, probabilities, np.zeros((n_slices, 2)), classes)
 
 
 @pytest.mark.parametrize(("n_classes", "expected"), [(2, 2), (7, 7), (8, 7), (20, 7), (200, 7)])
@@ -477,7 +478,8 @@ def test_a_timeline_that_cannot_be_is_refused_before_anything_is_heard(
 def test_a_vote_against_the_mean_is_told_with_its_probability(capsys: pytest.CaptureFixture[str]) -> None:
     """One sure slice outvotes the unsure ones, and its class is told although three are likelier in the mean."""
     probabilities = np.array([[0.33, 0.33, 0.34, 0.0]] * 9 + [[0.1, 0.1, 0.1, 0.7]])
-    listening._tell("song.wav", Timeline(np.arange(10.0), 1.0, probabilities, ARTISTS))
+    song = Timeline(np.arange(10.0), 1.0, probabilities, np.zeros((10, 2)), ARTISTS)
+    predicting._tell("song.wav", song, "", 3, None)
     said = "song.wav: Dogwood by the vote of 10 slices; mean probabilities Cedar 0.316, Alder 0.307, Birch 0.307"
     assert capsys.readouterr().out == f"{said}, Dogwood 0.070\n"
 

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from crnn_bench import fitted as fitted_models
 from crnn_bench import networks, numerics
 from crnn_bench.cells import Trainer
 from crnn_bench.errors import BenchError
@@ -275,7 +276,7 @@ def test_the_batch_size_changes_no_prediction(
     fitted: FittedNetwork, monkeypatch: pytest.MonkeyPatch, batch_size: int
 ) -> None:
     usual = fitted.predict_proba(VALIDATION)
-    monkeypatch.setattr(networks, "PREDICT_BATCH", batch_size)
+    monkeypatch.setattr(fitted_models, "PREDICT_BATCH", batch_size)
     other = fitted.predict_proba(VALIDATION)
     assert np.abs(usual - other).max() <= 1e-5
     assert np.array_equal(usual.argmax(axis=1), other.argmax(axis=1))
@@ -421,7 +422,7 @@ def test_bf16_and_fp32_reach_about_the_same_losses(tmp_path: Path) -> None:
 def test_bf16_predictions_are_made_in_fp32(tmp_path: Path) -> None:
     other = fit(tmp_path, trainer=replace(TRAINER, precision="bf16", max_epochs=1))
     usual = other.predict_proba(VALIDATION)
-    plain = FittedNetwork(other.network.to(memory_format=torch.contiguous_format), numerics.PLAIN, {})
+    plain = FittedNetwork(other.network.to(memory_format=torch.contiguous_format), {})
     assert np.abs(plain.predict_proba(VALIDATION) - usual).max() <= 1e-5
 
 

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from crnn_bench.batches import SliceDataModule
 from crnn_bench.records import Slices
-from crnn_bench.slicing import SliceDataModule, cut, slice_frames
+from crnn_bench.slicing import cut, slice_frames
 
 PER_SECOND = 31.25
 CLASSES = ("alder", "birch", "cedar")

@@ -1,0 +1,93 @@
+"""What of gradio's server is open to visitors, and how every answer is marked; the bound on bodies, too."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from crnn_bench.app import limits
+from crnn_bench.app.limits import Asgi, Message, Receive, Scope, Send
+from crnn_bench.errors import BenchError
+
+GRADIO = "/gradio_api/"
+UPLOAD = "/gradio_api/upload"
+OPEN = re.compile(  # what the page itself needs; no calls of functions, proxies, or files by their address elsewhere
+    r"upload|upload_progress|queue/(join|data)|heartbeat/\w+|startup-events/?|cancel|reset/?|theme\.css|app_id/?"
+    r"|login_check/?|info/?|file=(?!\w+:).+"
+)
+POLICY = "; ".join(  # gradio's scripts are in its page, and compile templates; nothing comes from elsewhere
+    [
+        "default-src 'self'",
+        "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:",
+        "style-src 'self' 'unsafe-inline'",
+        "img-src 'self' data: blob:",
+        "media-src 'self' data: blob:",
+        "font-src 'self' data:",
+        "connect-src 'self' data: blob:",
+        "worker-src 'self' blob:",
+        "object-src 'none'",
+        "base-uri 'self'",
+        "form-action 'self'",
+        "frame-ancestors 'self'",
+    ]
+)
+HEADERS = [
+    (b"content-security-policy", POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"SAMEORIGIN"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), microphone=(), geolocation=()"),
+]
+
+
+def fenced(app: Asgi, uploads: Path) -> Asgi:
+    """The app as visitors may use it.
+
+    Args:
+        app: gradio's page, mounted at `/`, and whatever else.
+        uploads: where gradio writes what is being uploaded; it forgets what breaks off.
+    """
+    _fetch_nothing()
+    bounded, n_uploading = limits.bounded(app), 0
+
+    async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal n_uploading
+        path = scope.get("path", "")
+        if path.startswith(GRADIO) and not OPEN.fullmatch(path.removeprefix(GRADIO)):
+            return await _close(_marked(send))
+        if path != UPLOAD:
+            return await bounded(scope, receive, _marked(send))
+        n_uploading += 1
+        try:
+            await bounded(scope, receive, _marked(send))
+        finally:
+            n_uploading -= 1
+            if not n_uploading:
+                for part in uploads.glob("tmp*"):
+                    part.unlink(missing_ok=True)
+
+    return guarded
+
+
+def _marked(send: Send) -> Send:
+    async def marked(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message.get("headers", []), *HEADERS]
+        await send(message)
+
+    return marked
+
+
+async def _close(send: Send) -> None:
+    await send({"type": "http.response.start", "status": 404, "headers": [(b"content-length", b"0")]})
+    await send({"type": "http.response.body", "body": b""})
+
+
+def _fetch_nothing() -> None:
+    """Takes from gradio the way by which it would fetch an address that a visitor names as a file."""
+    from gradio import processing_utils
+
+    async def refuse(url: str) -> Any:
+        raise BenchError("files are not fetched from other places; upload it")
+
+    processing_utils.async_ssrf_protected_get = refuse

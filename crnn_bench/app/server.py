@@ -1,0 +1,209 @@
+"""`crnn-bench serve`: the page and the API at one address, in a process that hears nothing itself."""
+
+import asyncio
+import contextlib
+import functools
+import importlib.util
+import json
+import os
+import signal
+import socket
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+from crnn_bench import fetching, songs
+from crnn_bench.errors import BenchError
+from crnn_bench.songs import Songs
+from crnn_bench.terminal import say
+
+NEEDED = ("gradio", "fastapi", "uvicorn", "multipart")
+WORKERS = 2  # processes that hear; on 2 cores each has one to itself
+WAITING = 24  # requests that may wait for them: with 2 s each for some 24 s
+ROUND_SECONDS = 30  # between two looks for uploads that nobody needs any more
+KEPT_SECONDS = 900  # that an upload of the page is kept after its last use
+GRACE_SECONDS = 3  # for answers under way when the server is stopped
+MOST_HEAD_BYTES = 32 * 1024  # of a request's head
+MOST_CONNECTIONS = 200
+QUIET = {  # gradio asks nobody outside for anything
+    "GRADIO_ANALYTICS_ENABLED": "False",
+    "HF_HUB_OFFLINE": "1",
+    "GRADIO_SSR_MODE": "False",
+    "GRADIO_RUN_HISTORY": "False",
+}
+
+
+def serve(model: str, host: str, port: int, library: Path | None, tracking_uri: str | None) -> None:
+    """Serves until it is stopped, by Ctrl-C or SIGTERM.
+
+    Args:
+        model: a results folder, a bundle's file, a run's id, or `models:/NAME/VERSION`.
+        host, port: where to listen; port 0 takes a free one.
+        library: music of which playlists are made; the experiment's own songs without it.
+        tracking_uri: of the MLflow store of a run or registered model.
+
+    Raises:
+        BenchError: an extra, the model or the folder is missing, or the port is taken.
+    """
+    for name in NEEDED:
+        if importlib.util.find_spec(name) is None:
+            raise BenchError(f"the page needs {name}; pip install 'crnn-bench[app]'")
+    signal.signal(signal.SIGTERM, _interrupt)
+    with contextlib.suppress(KeyboardInterrupt), _bound(host, port) as listening, _folder() as folder:
+        place = fetching.place(model, tracking_uri)
+        _run(place, _indexed(place, library, folder), folder, listening)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    """A socket at the address, before any work is done in vain."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        bound = socket.socket(family, kind, protocol)
+    except (OSError, OverflowError) as error:
+        raise BenchError(f"--host {host}: {error}") from None
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+    except (OSError, OverflowError) as error:
+        bound.close()
+        reason = getattr(error, "strerror", None) or error
+        raise BenchError(f"cannot listen at {host}, port {port}: {reason}; give another one with --port") from None
+    return bound
+
+
+@contextlib.contextmanager
+def _folder() -> Iterator[Path]:
+    """The only folder that the server writes into; it is gone with the server."""
+    with tempfile.TemporaryDirectory(prefix="crnn-bench-", ignore_cleanup_errors=True) as name:
+        folder = Path(name).resolve()
+        tempfile.tempdir = str(folder)  # of uploads that are being received
+        os.environ.update(QUIET, TMPDIR=str(folder), GRADIO_TEMP_DIR=str(folder / "page"))
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // WORKERS)))
+        for part in ("page", "requests"):
+            (folder / part).mkdir()
+        try:
+            yield folder
+        finally:
+            tempfile.tempdir = None
+
+
+def _indexed(place: Path, library: Path | None, folder: Path) -> Path | None:
+    """A file of the library's songs as the best model places them; heard here, where it may take its time."""
+    if library is None:
+        return None
+    from crnn_bench import shelf
+    from crnn_bench.app.library import index
+
+    found = index(shelf.best(place).bundle, library, lambda share, words: say(words))
+    return found.save(folder / "library.parquet")
+
+
+def _run(place: Path, library: Path | None, folder: Path, listening: socket.socket) -> None:
+    import uvicorn
+
+    from crnn_bench.app import fence
+    from crnn_bench.app.analysis import Analysis
+    from crnn_bench.app.workers import Workers
+
+    with contextlib.closing(Workers(functools.partial(Analysis, place, library), WORKERS, WAITING)) as workers:
+        models = workers.ask("models")
+        host, port = listening.getsockname()[:2]
+        app = fence.fenced(_app(place, library, folder, models, workers), folder / "page")
+        config = uvicorn.Config(
+            app,
+            http="h11",
+            ws="none",
+            log_level="error",
+            h11_max_incomplete_event_size=MOST_HEAD_BYTES,
+            limit_concurrency=MOST_CONNECTIONS,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+        )
+        named = f"[{host}]" if ":" in host else host
+        say(f"{_about(place)['name']}: {len(models)} models, at http://{named}:{port} (Ctrl-C stops it)")
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+def _app(place: Path, library: Path | None, folder: Path, models: list[Any], workers: Any) -> Any:
+    """The API, and the page at `/`."""
+    import gradio
+
+    from crnn_bench.app import api, examples, limits, page
+
+    placed = _placed(place, [one.key for one in models])
+    own = placed.get(models[0].key)
+    mixed = own if library is None else songs.load(library)
+    files = {key: some.table["path"].tolist() for key, some in placed.items()}
+    app = api.build(models, workers, files, _files(mixed), folder / "requests", _swept(folder))
+    found = examples.write(folder / "examples", own)
+    picked = (
+        []
+        if mixed is None
+        else [
+            {"number": number, **row}
+            for number, row in enumerate(mixed.table[["title", "artist", "track_id"]].to_dict("records"))
+        ]
+    )
+    about = _about(place)
+    blocks = page.build(about["name"], about["question"], models, workers, found, picked, WORKERS, WAITING)
+    shown = {"allowed_paths": [str(folder / "examples")], "max_file_size": limits.LARGEST_BYTES, "ssr_mode": False}
+    return gradio.mount_gradio_app(app, blocks, path="/", **shown, **page.look())
+
+
+def _files(some: Songs | None) -> list[str]:
+    return [] if some is None else some.table["path"].tolist()
+
+
+def _about(place: Path) -> dict[str, str]:
+    """The experiment's name and the question that its YAML opens with."""
+    told = (place if place.is_dir() else place.absolute().parent.parent) / "experiment.json"
+    if not told.is_file():
+        return {"name": place.stem, "question": ""}
+    content = json.loads(told.read_text(encoding="utf-8"))
+    lines = content["yaml"].splitlines()
+    opening = [
+        line.removeprefix("#").strip()
+        for line in lines[: next((number for number, line in enumerate(lines) if not line.startswith("#")), len(lines))]
+    ]
+    return {"name": content["name"], "question": " ".join(opening)}
+
+
+def _placed(place: Path, keys: list[str]) -> dict[str, Songs]:
+    """By the models' keys, the songs that each places, where they were kept."""
+    folder = place if place.is_dir() else place.absolute().parent.parent
+    paths = {key: songs.path_of(folder, key) for key in keys}
+    return {key: songs.load(path) for key, path in paths.items() if path.is_file()}
+
+
+def _swept(folder: Path) -> Any:
+    """A lifespan in which uploads that were not used for a while go, those that broke off among them."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: object) -> AsyncIterator[None]:
+        task = asyncio.create_task(_sweep(folder / "page"))
+        yield
+        task.cancel()
+
+    return lifespan
+
+
+async def _sweep(folder: Path) -> None:
+    while True:
+        await asyncio.sleep(ROUND_SECONDS)
+        await asyncio.to_thread(sweep, folder, KEPT_SECONDS)
+
+
+def sweep(folder: Path, kept_seconds: float) -> None:
+    """Removes files that were neither written nor read for a while, and folders that are empty then."""
+    for path in sorted(folder.rglob("*"), reverse=True):  # what is inside comes before its folder
+        with contextlib.suppress(OSError):  # someone else was faster, or the folder holds something
+            status = path.stat()
+            if path.is_dir():
+                path.rmdir()
+            elif time.time() - max(status.st_atime, status.st_mtime) > kept_seconds:
+                path.unlink()

@@ -1,0 +1,136 @@
+"""What an MLflow store keeps, to be found and fetched."""
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+
+import mlflow
+from mlflow.exceptions import MlflowException
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+from sqlalchemy.exc import SQLAlchemyError
+
+from crnn_bench.errors import BenchError
+
+SERVER_ANSWERS_WITHIN_SECONDS = 5
+STORE_FAULTS = (MlflowException, SQLAlchemyError)
+UNFINISHED = ("RUNNING", "SCHEDULED")
+SERVERS = ("http://", "https://")
+SQLITE = "sqlite:///"
+
+
+@dataclass(frozen=True)
+class Store:
+    """A tracking store that answers, to read from.
+
+    Attributes:
+        uri: of the store.
+    """
+
+    uri: str
+
+    def run_of(self, address: str) -> str:
+        """The id of the run that made a registered model.
+
+        Args:
+            address: `models:/NAME/VERSION` or `models:/NAME@ALIAS`.
+        """
+        name, at, alias = address.removeprefix("models:/").partition("@")
+        name, _, version = (name, "", "") if at else name.rpartition("/")
+        if not name or not (alias or version):
+            raise BenchError(f"{address}: expected models:/NAME/VERSION or models:/NAME@ALIAS")
+        client = mlflow.MlflowClient(self.uri)
+        with self._told_as_one_line(address):
+            found = client.get_model_version_by_alias(name, alias) if at else client.get_model_version(name, version)
+        if not found.run_id:
+            raise BenchError(f"{address} in {self.uri} was not made by a run of crnn-bench")
+        return str(found.run_id)
+
+    def parent_of(self, run_id: str) -> str | None:
+        """The run of the whole experiment of a cell; `None` of one that is this itself.
+
+        Raises:
+            BenchError: there is no such run, or it is not finished.
+        """
+        with self._told_as_one_line(f"run {run_id}"):
+            run = mlflow.MlflowClient(self.uri).get_run(run_id)
+        if run.info.status in UNFINISHED:
+            raise BenchError(f"run {run_id} in {self.uri} is still {run.info.status}; wait for its end")
+        return run.data.tags.get(MLFLOW_PARENT_RUN_ID)
+
+    def download(self, run_id: str, names: Sequence[str], out: Path) -> None:
+        """Puts files of a run, and the files in folders of it, at the same paths below `out`, each whole or not.
+
+        Those that the run does not have are left out.
+        """
+        client = mlflow.MlflowClient(self.uri)
+        try:
+            there = client.list_artifacts(run_id)
+            files = [found.path for found in there if found.path in names and not found.is_dir]
+            folders = [found.path for found in there if found.path in names and found.is_dir]
+            files += [found.path for folder in folders for found in client.list_artifacts(run_id, folder)]
+            for artifact in files:
+                (out / artifact).parent.mkdir(parents=True, exist_ok=True)
+                with tempfile.TemporaryDirectory(dir=out) as part:
+                    Path(client.download_artifacts(run_id, artifact, part)).replace(out / artifact)
+        except (*STORE_FAULTS, OSError) as error:
+            raise BenchError(f"cannot fetch the files of run {run_id} ({reason(error)})") from None
+
+    @contextmanager
+    def _told_as_one_line(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except STORE_FAULTS as error:
+            raise BenchError(f"{what} cannot be read from {self.uri}: {reason(error)}") from None
+
+
+def opened(uri: str) -> Store:
+    """Opens a store that is there already.
+
+    Args:
+        uri: `sqlite:///…` or a server's address.
+
+    Raises:
+        BenchError: no server answers, or there is no such database.
+    """
+    be_quiet()
+    database = uri.removeprefix(SQLITE)
+    if uri.startswith(SERVERS):
+        greet(uri)
+    elif database != uri and not Path(database).is_file():  # MLflow would make an empty one
+        raise BenchError(f"{uri}: there is no such database; a run leaves its mlflow.db in its results folder")
+    return Store(uri)
+
+
+def be_quiet() -> None:
+    """Keeps MLflow's remarks out of the output."""
+    import logging
+
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    logging.getLogger("alembic").setLevel(logging.ERROR)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it logs, at length, what it raises
+
+
+def reason(error: Exception) -> str:
+    """The database's own words in a fault's many lines, or the first line."""
+    lines = str(error).splitlines() or [type(error).__name__]
+    return next((line for line in lines if line.startswith("(sqlite3.")), lines[0])
+
+
+def greet(uri: str) -> None:
+    """One quick question to a server, since MLflow itself would try for minutes."""
+    import requests
+
+    try:
+        requests.get(f"{uri.rstrip('/')}/health", timeout=SERVER_ANSWERS_WITHIN_SECONDS)
+    except requests.RequestException:
+        raise BenchError(
+            f"no tracking server answers at {uri}; start one with `mlflow server`, or give no --tracking-uri and no "
+            "MLFLOW_TRACKING_URI"
+        ) from None

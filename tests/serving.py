@@ -1,0 +1,76 @@
+"""A server of a toy experiment, started as its users start it: `from tests.serving import served` (and `toy_place`)."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from crnn_bench import cli
+from tests.test_experiment import TINY, write_yaml
+
+START_SECONDS = 120
+MODELS = f"[{TINY}, KNN, LogisticRegression], seed: [0]"
+
+
+@dataclass(frozen=True)
+class Served:
+    """A server that runs.
+
+    Attributes:
+        url: its address, without a slash at the end.
+        place: the results folder whose models it serves.
+        temporary: in which all it writes has to be.
+        pid: of its process.
+    """
+
+    url: str
+    place: Path
+    temporary: Path
+    pid: int
+
+    def __str__(self) -> str:
+        return self.url
+
+
+@contextmanager
+def server(place: Path, temporary: Path, *more: str) -> Iterator[Served]:
+    """Starts `crnn-bench serve` on a free port, and ends it as a service manager does."""
+    temporary.mkdir(exist_ok=True)
+    command = [sys.executable, "-m", "crnn_bench", "serve", str(place), "--port", "0", *more]
+    environment = {**os.environ, "TMPDIR": str(temporary), "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        assert process.stdout is not None
+        said = process.stdout.readline()
+        address = re.search(r"http://\S+:\d+", said)
+        assert address, f"expected the line with the address, got {said!r}"
+        yield Served(address[0], place, temporary, process.pid)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=START_SECONDS)
+        assert process.returncode == 0
+
+
+@pytest.fixture(scope="session")
+def toy_place(tmp_path_factory: pytest.TempPathFactory, music: Path) -> Path:
+    """The results folder of a CRNN, KNN and logistic regression on the tests' own music."""
+    folder = tmp_path_factory.mktemp("toy place")
+    yaml = write_yaml(folder / "toy.yaml", music, MODELS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CRNN_BENCH_CACHE", str(folder / "cache"))
+        assert cli.main(["run", str(yaml), "--out", str(folder / "run")]) == 0
+    return folder / "run"
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory, toy_place: Path) -> Iterator[Served]:
+    """A server of `toy_place`; `str(served)` or `served.url` is its address."""
+    with server(toy_place, tmp_path_factory.mktemp("served")) as running:
+        yield running
