@@ -3,6 +3,13 @@
 The distance of a song is that to its k-th nearest training song (Sun et al., Out-of-Distribution Detection with Deep
 Nearest Neighbors, ICML 2022), each column of the vectors centred and scaled by the training songs. A song is unfamiliar
 beyond the distance that 95% of songs of the same kind keep to.
+
+Measured on models of six artists of game music (83 training songs, ten validation songs, three seeds), which told their
+validation and test songs from others with an AUROC of 0.84 (classical piano) and 0.90 (the toy's tones) in the
+bottlenecks of a CRNN, of 0.60 and 0.95 to 1.00 in the inputs of a k-NN and an SVM. Of 33 test songs of their own, of
+which 3 were to be expected, they called 1, 5 and 6 unfamiliar. Other k, vectors of length 1, and Mahalanobis distances
+(Lee et al., NeurIPS 2018) were no better on the whole. The CRNN called 26% of the piano and 44% of the toy unfamiliar:
+no warning is no proof that a model knows a kind of song.
 """
 
 import math
@@ -58,7 +65,7 @@ class Familiarity:
 
 
 def of(placed: Songs) -> Familiarity | None:
-    """What a model knows, by its songs; `None` where it has no training or no validation songs.
+    """What a model knows, by its songs; `None` of fewer than two training songs, or no validation songs.
 
     The threshold is the conformal quantile of the n validation songs' distances, the ceil(0.95 (n + 1))-th smallest: at
     most 5% of new songs of the same kind are then called unfamiliar. Fewer than 19 songs have no such quantile; their
@@ -75,7 +82,7 @@ def read(path: Path) -> Familiarity | None:
 
 def _of(vectors: NDArray[np.float32], parts: NDArray[np.object_]) -> Familiarity | None:
     train, validation = vectors[parts == "train"].astype(np.float64), vectors[parts == "validation"]
-    if not len(train) or not len(validation):
+    if len(train) < 2 or not len(validation):
         return None
     centre, deviation = train.mean(axis=0), train.std(axis=0)
     scale = np.where(deviation > LEAST_SCALE * np.abs(train).max(axis=0), deviation, np.inf)

@@ -68,7 +68,7 @@ def answer(
 
 
 def _introduced(chosen: Shelved) -> str:
-    """A model in a line: `CRNN-SongSplit-…: 6 classes, slices of 3 s; weighted F1 on test songs 0.873 [95%: 0.70–0.96]`."""
+    """A model in a line: `CRNN-…: 6 classes, slices of 3 s; weighted F1 on test songs 0.873 [95%: 0.70–0.96]`."""
     about, score = chosen.bundle.about, chosen.score
     clip = about["clip_seconds"]
     heard = "whole songs" if clip is None else f"slices of {clip:g} s"

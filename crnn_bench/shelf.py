@@ -103,7 +103,8 @@ def _titles(abouts: Sequence[Mapping[str, Any]]) -> list[str]:
     for about in abouts:
         clip = about["clip_seconds"]
         heard = "whole songs" if clip is None else f"{clip:g} s"
-        titles.append(f"{about['parameters']['model']}, {about['parameters']['split']}, {heard}")
+        words = (about["parameters"].get(what) for what in ("model", "split"))
+        titles.append(", ".join([*filter(None, words), heard]))
     return [
         ", ".join(
             [

@@ -27,7 +27,7 @@ from crnn_bench.features.chroma import Chroma
 from crnn_bench.features.cqt import Cqt
 from crnn_bench.features.fma_table import FmaTable
 from crnn_bench.features.gtzan_table import GtzanTable
-from crnn_bench.features.log_mel import LogMel
+from crnn_bench.features.log_mel import LogMel, hann, mel_filters
 from crnn_bench.features.mfcc import Mfcc
 from crnn_bench.features.mfcc_gaussian import MfccGaussian
 from crnn_bench.features.rms import Rms
@@ -67,6 +67,19 @@ SOUNDS: dict[str, NDArray[np.float32]] = {
 
 def song(sound: str, rate: float = RATE) -> Song:
     return Song(SOUNDS[sound], rate)
+
+
+@pytest.mark.parametrize("sample_rate", [8000, 11025, 16000, 22050.0, 44100, 48000])
+@pytest.mark.parametrize(("n_fft", "n_mels"), [(2048, 128), (400, 40), (1024, 1), (333, 20), (4096, 256), (64, 64)])
+@pytest.mark.filterwarnings("ignore:Empty filters detected")  # librosa's word of 64 mels in 33 bins
+def test_filters_are_librosas_and_windows_are_scipys_to_the_last_bit(
+    sample_rate: float, n_fft: int, n_mels: int
+) -> None:
+    theirs = librosa.filters.mel(sr=sample_rate, n_fft=n_fft, n_mels=n_mels)
+    ours = mel_filters(sample_rate, n_fft, n_mels)
+    assert ours.dtype == theirs.dtype
+    assert np.array_equal(ours, theirs)
+    assert np.array_equal(hann(n_fft), librosa.filters.get_window("hann", n_fft).astype(np.float32))
 
 
 def librosa_log_mel(samples: NDArray[np.float32], feature: LogMel) -> NDArray[np.float32]:

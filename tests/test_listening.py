@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import math
 import os
 import re
@@ -21,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from crnn_bench import audio, bundles, cli, evaluation, experiment, features, listening, predicting
+from crnn_bench import audio, bundles, cli, evaluation, experiment, features, listening, predicting, terminal
 from crnn_bench.aggregations import Aggregation
 from crnn_bench.audio import UnusableAudioError
 from crnn_bench.bundles import Bundle
@@ -35,6 +36,7 @@ from crnn_bench.listening import Timeline
 from crnn_bench.plugins import options
 from crnn_bench.records import Predictions
 from crnn_bench.song import Song
+from crnn_bench.songs import Songs
 from tests.conftest import ARTISTS, RATE, tones
 from tests.test_experiment import plans, write_yaml
 from tests.test_features import write_audio
@@ -482,6 +484,123 @@ def test_a_vote_against_the_mean_is_told_with_its_probability(capsys: pytest.Cap
     predicting._tell("song.wav", song, "", 3, None)
     said = "song.wav: Dogwood by the vote of 10 slices; mean probabilities Cedar 0.316, Alder 0.307, Birch 0.307"
     assert capsys.readouterr().out == f"{said}, Dogwood 0.070\n"
+
+
+def test_json_is_one_object_a_file_and_nothing_else(
+    trained: Trained, bad_files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good, bad = next(iter(trained.paths.values())), bad_files / "silent.wav"
+    assert cli.main(["predict", trained.folder, str(good), str(bad), "--json", "--top", "2"]) == 2
+    printed = capsys.readouterr()
+    told, refused = (json.loads(line) for line in printed.out.splitlines())
+    assert list(told) == list(refused)
+    heard = listening.listen(trained.bundle, good)
+    best = np.argsort(-heard.compiled())[:2]
+    assert told["path"] == str(good)
+    assert told["label"] == heard.label
+    assert list(told["probabilities"])[:2] == [heard.classes[index] for index in best]
+    assert list(told["probabilities"].values())[:2] == pytest.approx(heard.compiled()[best].tolist(), abs=1e-6)
+    assert (told["n_slices"], told["seconds"]) == (3, round(3 * heard.seconds, 3))
+    assert told["fault"] is None
+    assert told["familiar"] is None  # this folder keeps no songs
+    assert refused["fault"].startswith("silent")
+    assert (refused["label"], refused["probabilities"], refused["n_slices"]) == (None, {}, 0)
+    assert printed.err.startswith("crnn-bench: 1 of 2 files could not be heard")
+
+
+def test_as_many_labels_are_told_as_are_asked_for(trained: Trained, capsys: pytest.CaptureFixture[str]) -> None:
+    path = str(next(iter(trained.paths.values())))
+    for top, number in (("1", 1), ("4", 4), ("99", 4)):
+        assert cli.main(["predict", trained.folder, path, "--top", top]) == 0
+        told = re.findall(r"(\w+) \d\.\d{3}", capsys.readouterr().out.splitlines()[1].rpartition(";")[2])
+        assert number <= len(told) <= number + (number < 4)  # the vote's label may be one more
+    assert cli.main(["predict", trained.folder, path, "--top", "0"]) == 2
+    assert "--top 0: expected at least 1" in capsys.readouterr().err
+
+
+@pytest.fixture
+def placed(trained: Trained, tmp_path: Path) -> Path:
+    """A folder whose model knows the artists' songs by file, and whose tables tell a score."""
+    shutil.copytree(Path(trained.folder) / "models", tmp_path / "out" / "models")
+    heard = [listening.listen(trained.bundle, path) for path in trained.paths.values()]
+    table = pd.DataFrame({"track_id": list(trained.paths), "part": (["train", "train", "validation"] * 4)})
+    table.attrs = {"classes": list(ARTISTS)}
+    vectors = np.array([song.vector for song in heard], np.float32)
+    name = trained.bundle.path.stem
+    kept = Songs(table, vectors, np.array([song.compiled() for song in heard], np.float32), ARTISTS)
+    kept.save(tmp_path / "out" / "songs" / f"{name}.parquet")
+    rows = (
+        "split,level,seeds,1 s mean,1 s low,1 s high",
+        "AlbumSplit,slice,2,0.5,0.4,0.6",
+        "AlbumSplit,song,2,0.7512,0.612,0.85",
+    )
+    (tmp_path / "out" / "summary.csv").write_text("\n".join(rows))
+    (tmp_path / "out" / "results.csv").write_text(f"split,clip_seconds,cell\nAlbumSplit,1.0,{name}\n")
+    return tmp_path / "out"
+
+
+def test_a_song_like_nothing_known_is_warned_of_and_the_score_is_told(
+    placed: Path, trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known, strange = next(iter(trained.paths.values())), tmp_path / "noise.wav"  # the first is a training song here
+    soundfile.write(strange, 0.5 * np.random.default_rng(0).standard_normal(4 * RATE).clip(-1, 1), RATE)
+    assert cli.main(["predict", str(placed), str(known), str(strange)]) == 0
+    first, *lines = capsys.readouterr().out.splitlines()
+    assert first.endswith(
+        "4 classes, slices of 1 s; weighted F1 on test songs 0.751 [95%: 0.61–0.85] (mean of 2 seeds)"
+    )
+    assert [line.partition(":")[0] for line in lines] == [
+        str(known), str(strange), "    not like anything that this model knows"
+    ]  # fmt: skip
+    assert cli.main(["predict", str(placed), str(known), str(strange), "--json"]) == 0
+    assert [json.loads(line)["familiar"] for line in capsys.readouterr().out.splitlines()] == [True, False]
+
+
+def test_a_text_file_is_no_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "README.md").write_text("# No model")
+    assert cli.main(["predict", str(tmp_path / "README.md"), "song.wav"]) == 2
+    told = capsys.readouterr().err
+    assert "README.md is no model; give a results folder, or a file of its models/" in told
+    assert "--rerun" not in told
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("number", "shown"), [(1, False), (3, True)])
+def test_progress_of_several_files_is_shown_on_a_terminals_stderr_and_never_on_stdout(
+    number: int, shown: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    err = Terminal()
+    monkeypatch.setattr(sys, "stderr", err)
+    monkeypatch.setenv("TERM", "xterm")
+    for item in terminal.counted("hearing", list(range(number))):
+        print(json.dumps(item))
+    assert capsys.readouterr().out == "".join(f"{item}\n" for item in range(number))
+    assert ("hearing" in err.getvalue()) == shown
+
+
+HEARD = """
+import json, sys
+from crnn_bench import cli
+status = cli.main(["predict", *sys.argv[1:]])
+print(json.dumps(sorted(sys.modules)))
+sys.exit(status)
+"""
+SLOW = {"pytorch_lightning", "torchmetrics", "sklearn", "librosa", "mlflow", "matplotlib", "pandas", "numba", "xgboost"}
+
+
+def test_a_network_hears_without_the_libraries_that_are_slow_to_import(placed: Path, trained: Trained) -> None:
+    path = str(next(iter(trained.paths.values())))
+    command = [sys.executable, "-c", HEARD, str(placed), path, "--json"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    answer, modules = map(json.loads, ran.stdout.splitlines())
+    assert answer["familiar"] is True
+    assert {"torch", "soundfile", "crnn_bench"} <= set(modules)
+    assert set(modules) & SLOW == set()
+    assert "scipy.stats" not in modules
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def fingerprint(path: Path) -> tuple[Peaks, int]:
 
 def place(path: str, size: int, mtime_ns: int) -> Path:
     """Where the peaks of a file of this size and time are kept."""
-    key = digest([os.path.abspath(path), size, mtime_ns, fingerprints.VERSION, LogMel().key, SECONDS], 32)
+    key = digest([os.path.abspath(path), int(size), int(mtime_ns), fingerprints.VERSION, LogMel().key, SECONDS], 32)
     return feature_store.default_root().parent / "fingerprints" / key[:2] / f"{key}.npy"
 
 

@@ -33,7 +33,7 @@ from crnn_bench.whole import replacing
 VERSION = 1  # raise it whenever the same file gives another row
 SAVED_SECONDS = 30.0  # of work between two savings; more where saving itself takes long
 SAVING_SHARE = 0.05  # of the time
-FEW = 6  # songs: starting processes, each with a model of its own, takes as long as hearing them here
+FEW = 16  # songs: starting processes, each with a model of its own, takes as long as hearing them here
 NOTHING = np.empty(0, np.float32)
 Tell = Callable[[float, str], None]
 
@@ -72,7 +72,7 @@ def index(bundle: Bundle, folder: Path, tell: Tell) -> Songs:
         BenchError: there is no such folder, or no song in it that can be heard.
         OSError: the cache cannot be written.
     """
-    files = list(_files(folder))
+    files = sorted(_files(folder))
     kept = _Index(_place(bundle, folder), tuple(bundle.about["classes"]))
     new = kept.keep(files)
     if new:
@@ -115,9 +115,10 @@ def _files(folder: Path) -> Iterator[File]:
     if not root.is_dir():
         raise BenchError(f"no folder {folder}; the library must be a folder of audio files")
     found = [path.relative_to(root) for path in audio_files(root)]
-    for path in sorted(path for path in found if not any(part.startswith(".") for part in path.parts)):
-        name = os.fsencode(path.as_posix()).decode(errors="backslashreplace")
-        yield File(name, str(root / path), *_state(root / path))
+    for path in found:
+        if not any(part.startswith(".") for part in path.parts):
+            name = os.fsencode(path.as_posix()).decode(errors="backslashreplace")
+            yield File(name, str(root / path), *_state(root / path))
 
 
 def _state(path: Path) -> tuple[int, int]:

@@ -159,7 +159,7 @@ def report(songs: Songs, length: int, variety: float) -> pd.DataFrame:
         length: of the lists.
         variety: is looked at, too.
     """
-    found = evaluate(songs, length, sorted({*VARIETIES, variety}))
+    found = evaluate(songs, length, sorted({*VARIETIES, variety}), LISTENERS)
     texts = pd.DataFrame({"lists": found["lists"]})
     for name in MEASURES:
         numbers = zip(found[name], found[f"{name} low"], found[f"{name} high"], strict=True)

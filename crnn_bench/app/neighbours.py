@@ -84,9 +84,9 @@ def build(vectors: NDArray[np.floating]) -> Neighbours:
 
 def units(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
     """Vectors of length 1 that point the same way; zeros stay zeros."""
-    vectors = np.ascontiguousarray(vectors, dtype=np.float32)
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    scaled: NDArray[np.float32] = vectors / np.where(lengths > 0, lengths, 1)
+    rows: NDArray[np.float32] = np.ascontiguousarray(vectors, dtype=np.float32)
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    scaled: NDArray[np.float32] = rows / np.where(lengths > 0, lengths, 1)
     return scaled
 
 
@@ -98,15 +98,16 @@ def measure(n: int, width: int, queries: int = 200, clusters: int = 2000) -> dic
         `recall_at_10`, the share of the ten nearest that are found.
     """
     rng = np.random.default_rng(0)
-    vectors = rng.standard_normal((clusters, width), np.float32)[rng.integers(clusters, size=n)]
+    centres = rng.standard_normal((clusters, width), np.float32)
+    vectors = centres[rng.integers(clusters, size=n)]
     vectors += rng.standard_normal((n, width), np.float32)
     asked = vectors[rng.integers(n, size=queries)]
-    asked += np.float32(0.3) * rng.standard_normal((queries, width), np.float32)
+    asked += 0.3 * rng.standard_normal((queries, width), np.float32)
     started = time.perf_counter()
     index = build(vectors)
     built = time.perf_counter() - started
     exact = Exact(vectors).units
-    seconds, found = np.zeros((2, queries)), 0
+    seconds, found = np.zeros((2, queries), np.float64), 0
     for number, query in enumerate(asked):
         started = time.perf_counter()
         near, _ = index.search(query[None], 10)

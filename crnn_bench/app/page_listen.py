@@ -97,11 +97,16 @@ def build(listener: Listener, examples: Sequence[Example]) -> None:
     answers = [status, said, course, similar]
     hidden: Mapping[str, Any] = {"api_visibility": "private"}
     asked = {"fn": listener.answer, "inputs": [song, model], "outputs": answers, "show_progress_on": said, **hidden}
-    example.select(lambda index: str(examples[index].path), example, song, **hidden)
+    example.input(lambda index: _given(examples, index), example, song, trigger_mode="always_last", **hidden)
     song.upload(lambda: None, None, example, **hidden)
     begun = song.change(listener.start, song, [*answers, features, picture], **hidden)
     begun.then(**asked).then(listener.measure, song, [features, picture], show_progress_on=features, **hidden)
-    model.input(**asked)
+    model.input(**asked, trigger_mode="always_last")  # a choice that is made while another is answered is not lost
+
+
+def _given(examples: Sequence[Example], index: int | None) -> Any:
+    """The example that was picked; the song stays where the field was only passed by."""
+    return gradio.skip() if index is None else str(examples[index].path)
 
 
 def _name(path: str) -> str:
