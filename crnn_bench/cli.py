@@ -237,7 +237,7 @@ def _playlist(options: argparse.Namespace) -> None:
     if options.evaluate:
         playlist.evaluate(options.model, options.library, options.length, options.variety, options.tracking_uri)
     else:
-        given = {"seeds": options.seeds, "history": options.history}
+        given = playlist.Given(seeds=options.seeds, history=options.history)
         playlist.make(
             options.model, options.library, given, options.length, options.variety, options.out, options.tracking_uri
         )

@@ -112,9 +112,7 @@ def test_the_song_plays_and_pauses(page: Any, music: Path) -> None:
     page.wait_for_function("window.player.paused")
 
 
-def test_each_model_answers_and_all_are_compared(
-    page: Any, served: Served, music: Path, said: list[str]
-) -> None:
+def test_each_model_answers_and_all_are_compared(page: Any, served: Served, music: Path, said: list[str]) -> None:
     give(page, music.joinpath(*SONG))
     verdict(page)
     answers = {}

@@ -23,12 +23,13 @@ import pytest
 import soundfile
 
 from crnn_bench import audio, cli, listening, shelf
-from crnn_bench.app import api, workers
+from crnn_bench.app import api
 from crnn_bench.app.workers import Workers
 from crnn_bench.features.gtzan_table import GtzanTable
 from crnn_bench.song import Song
 from tests.conftest import RATE, tones
 from tests.serving import START_SECONDS, Served, served, server, toy_place
+from tests.tasks import Slow
 
 __all__ = ["served", "toy_place"]
 PATIENCE_SECONDS = 60
@@ -222,19 +223,6 @@ def test_fields_that_are_wrong_are_told(served: Served, song: Path, fields: dict
 # When too many come, or a task goes wrong
 
 
-class Slow:
-    """A worker's tasks that take their time, or never end well."""
-
-    def analyse(self, path: str, keys: list[str], tell: workers.Tell) -> dict[str, Any]:
-        assert Path(path).read_bytes() == b"la"
-        if "loop" in path:
-            time.sleep(60)
-        if "abort" in path:
-            os.abort()
-        time.sleep(1)
-        return {"name": Path(path).name, "seconds": 1.0, "remark": None, "models": []}
-
-
 @pytest.fixture(scope="module")
 def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, Path]]:
     folder = tmp_path_factory.mktemp("requests")
@@ -314,11 +302,12 @@ def children(pid: int) -> list[int]:
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_a_server_that_ends_leaves_no_process_and_no_file(toy_place: Path, tmp_path: Path, how: signal.Signals) -> None:
-    with contextlib.suppress(AssertionError) if how == signal.SIGKILL else contextlib.nullcontext():
-        with server(toy_place, tmp_path / "temporary") as running:
-            pids = children(running.pid)
-            assert len(pids) >= 2
-            os.kill(running.pid, how)
+    pids: list[int] = []
+    forgiven = contextlib.suppress(AssertionError) if how == signal.SIGKILL else contextlib.nullcontext()
+    with forgiven, server(toy_place, tmp_path / "temporary") as running:  # killed, it ends with another code
+        pids += children(running.pid)
+        assert len(pids) >= 2
+        os.kill(running.pid, how)
     until = time.monotonic() + PATIENCE_SECONDS
     while alive := [pid for pid in pids if Path(f"/proc/{pid}").exists()]:
         assert time.monotonic() < until, alive

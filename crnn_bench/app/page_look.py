@@ -16,11 +16,12 @@ CSS = """
 .gradio-container h2, .gradio-container h3 { font-size: 1.1rem; margin: .8em 0 .3em; }
 .column { min-width: min(320px, 100%) !important; }
 .controls button, .timestamps time { color: var(--body-text-color-subdued) !important; }
+.secondary-wrap input { text-overflow: ellipsis; padding-right: 1.8em !important; }
 .intro p { color: var(--body-text-color-subdued); max-width: 75ch; }
 .verdict { font-size: 1.35rem; font-weight: 600; margin: .1em 0 .4em; overflow-wrap: anywhere; }
 .verdict.unknown, tr.unknown td, tr.unknown th { color: var(--warn); }
 .verdict .label { margin-right: .5em; }
-.fault { border: 1px solid var(--warn) !important; border-left-width: 6px !important; border-radius: 6px; }
+.fault { border: 2px solid var(--warn); border-radius: 6px; }
 .fault { padding: .7em 1em; }
 .unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 .fault { overflow-wrap: anywhere; }

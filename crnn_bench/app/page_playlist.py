@@ -68,7 +68,7 @@ def build(mixer: Mixer, songs: Sequence[Mapping[str, Any]]) -> None:
                 label=f"Or songs of yours ({', '.join(ENDINGS)})",
                 file_count="multiple",
                 file_types=list(ENDINGS),
-                height=140,
+                height=170,
                 elem_id="files",
             )
         with gradio.Column():

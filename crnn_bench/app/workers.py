@@ -149,23 +149,27 @@ class _Worker:
 
     def do(self, work: tuple[str, tuple[object, ...]], tell: Tell, seconds: float) -> Any:
         """The answer to a task; whatever else comes of it, the worker is of no more use, but for an error in words."""
-        self._broken, fit = True, False
+        self._broken = True  # until it has answered, or said in words why not
+        if not self._open:
+            self._opened()
         try:
-            if not self._open:
-                self._answer(lambda share, words: None, OPENING_SECONDS)
-                self._open = True
-            try:
-                self._pipe.send(work)
-            except Ended:
-                raise CrashedError("it was lost on the way; try again") from None
+            self._pipe.send(work)
+        except Ended:
+            raise CrashedError("it was lost on the way; try again") from None
+        try:
             answer = self._answer(tell, seconds)
-            fit = True
-            return answer
         except _Refused as refused:
-            fit = True
+            self._broken = False
             raise refused.error from None
-        finally:
-            self._broken = not fit
+        self._broken = False
+        return answer
+
+    def _opened(self) -> None:
+        try:
+            self._answer(lambda share, words: None, OPENING_SECONDS)
+        except _Refused as refused:
+            raise refused.error from None
+        self._open = True
 
     def _answer(self, tell: Tell, seconds: float) -> Any:
         until = time.monotonic() + seconds
@@ -211,7 +215,7 @@ def _serve(pipe: Connection, opening: Callable[[], object]) -> None:
         kind, opened = _outcome(opening)
         pipe.send((kind, opened if kind == "error" else None))
         _limit_memory()
-        while True:
+        while kind == "answer":
             task, arguments = pipe.recv()
             pipe.send(_outcome(getattr(opened, task), *arguments, tell))
 
