@@ -1,11 +1,10 @@
 """Which vectors point the same way: by looking at all, or, of many, at the likely ones.
 
 Below `MOST_EXACT` vectors every cosine is computed. Above, k-means cells are searched by faiss (IVF; Jégou, Douze &
-Schmid, IEEE TPAMI 33, 2011): those whose centres are nearest to the query, as many as
-take some milliseconds. Twice the cells take three times as long to make, and find no more in the same time.
+Schmid, IEEE TPAMI 33, 2011): those whose centres are nearest to the query, as many as take some milliseconds. Twice the
+cells take three times as long to make, and find no more in the same time.
 """
 
-import time
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -87,42 +86,6 @@ def units(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
     lengths: NDArray[np.float32] = np.linalg.norm(rows, axis=1, keepdims=True)
     lengths[lengths == 0] = 1
     return rows / lengths
-
-
-def measure(n: int, width: int, queries: int = 200, clusters: int = 2000) -> dict[str, float]:
-    """How fast and how right the search is on synthetic vectors: points about random centres, as far apart as wide.
-
-    Returns:
-        `build_seconds`; `query_ms` and `query_p95_ms` of ten neighbours of one query; `exact_ms`, to look at all;
-        `recall_at_10`, the share of the ten nearest that are found.
-    """
-    rng = np.random.default_rng(0)
-    centres = rng.standard_normal((clusters, width), np.float32)
-    vectors = centres[rng.integers(clusters, size=n)]
-    vectors += rng.standard_normal((n, width), np.float32)
-    asked = vectors[rng.integers(n, size=queries)]
-    asked += 0.3 * rng.standard_normal((queries, width), np.float32)
-    started = time.perf_counter()
-    index = build(vectors)
-    built = time.perf_counter() - started
-    exact = Exact(vectors).units
-    seconds, found = np.zeros((2, queries), np.float64), 0
-    for number, query in enumerate(asked):
-        started = time.perf_counter()
-        near, _ = index.search(query[None], 10)
-        seconds[0, number] = time.perf_counter() - started
-        started = time.perf_counter()
-        nearest = np.argpartition(-(exact @ query), 10)[:10]
-        seconds[1, number] = time.perf_counter() - started
-        found += len(np.intersect1d(near, nearest))
-    quick, slow = 1000 * seconds
-    return {
-        "build_seconds": built,
-        "query_ms": float(np.median(quick)),
-        "query_p95_ms": float(np.quantile(quick, 0.95)),
-        "exact_ms": float(np.median(slow)),
-        "recall_at_10": found / (10 * queries),
-    }
 
 
 def _faiss() -> Any:
