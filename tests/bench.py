@@ -223,7 +223,7 @@ def resampling() -> list[float]:
 
 
 def neighbours_of(width: int) -> tuple[list[float], str]:
-    """Queries a second for ten of a million synthetic songs, looking at all and by our index; and what that costs and finds.
+    """Ten of a million synthetic songs: queries a second by looking at all and by our index, what that costs and finds.
 
     The songs lie about random centres, as far apart as wide.
     """

@@ -274,3 +274,14 @@ def test_titles_of_songs_are_text_and_never_code() -> None:
     assert "<b>" not in html
     assert 'onplay="' not in html
     assert not re.search(r"[${}]", html)
+
+
+def test_an_unfamiliar_song_is_called_so_before_any_label() -> None:
+    from crnn_bench.app import page_views
+
+    known = {"title": "KNN", "label": "Alder", "probabilities": {"Alder": 0.9, "Birch": 0.1}, "score": None}
+    stranger = {**known, "familiar": {"known": False, "distance": 3.0, "threshold": 2.0}}
+    html = page_views.answer(stranger, None)
+    assert html.index("Not like anything that I know") < html.index("Alder")
+    assert "Not like anything" not in page_views.answer({**known, "familiar": None}, None)
+    assert "1 of 2 models say Alder" in page_views.agreement([stranger, {**known, "familiar": None}])

@@ -55,9 +55,12 @@ def bounded(app: Asgi, largest_bytes: int = LARGEST_BYTES + ENVELOPE_BYTES) -> A
     async def limited(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await app(scope, receive, send)
-        announced = dict(scope["headers"]).get(b"content-length", b"0")
+        headers = dict(scope["headers"])
+        announced = headers.get(b"content-length", b"0")
         if not announced.isdigit() or int(announced) > largest_bytes:
             return await _refuse(send)
+        if announced == b"0" and b"transfer-encoding" not in headers:
+            return await app(scope, receive, send)
         with contextlib.suppress(ClientDisconnect):  # nobody is left to be told
             await app(scope, *_counted(receive, send, largest_bytes))
 
@@ -88,6 +91,8 @@ def _counted(receive: Receive, send: Send, left: int) -> tuple[Receive, Send]:
     async def answer(message: Message) -> None:
         nonlocal is_answered
         is_answered = True
+        if message["type"] == "http.response.start" and not is_complete:  # else what is still to come would be read
+            message["headers"] = [*message.get("headers", []), (b"connection", b"close")]
         if not is_refused:
             await send(message)
 

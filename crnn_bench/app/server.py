@@ -27,6 +27,7 @@ KEPT_SECONDS = 900  # that an upload of the page is kept after its last use
 GRACE_SECONDS = 3  # for answers under way when the server is stopped
 MOST_HEAD_BYTES = 32 * 1024  # of a request's head
 MOST_CONNECTIONS = 200
+PICKED = ["title", "artist", "track_id"]  # of a song of the library, told to those who pick some
 QUIET = {  # gradio asks nobody outside for anything
     "GRADIO_ANALYTICS_ENABLED": "False",
     "HF_HUB_OFFLINE": "1",
@@ -141,18 +142,13 @@ def _app(place: Path, library: Path | None, folder: Path, models: list[Any], wor
     files = {key: some.table["path"].tolist() for key, some in placed.items()}
     app = api.build(models, workers, files, _files(mixed), folder / "requests", _swept(folder))
     found = examples.write(folder / "examples", own)
-    picked = (
-        []
-        if mixed is None
-        else [
-            {"number": number, **row}
-            for number, row in enumerate(mixed.table[["title", "artist", "track_id"]].to_dict("records"))
-        ]
-    )
+    picked = [] if mixed is None else mixed.table[PICKED].reset_index(names="number").to_dict("records")
     about = _about(place)
     blocks = page.build(about["name"], about["question"], models, workers, found, picked, WORKERS, WAITING)
-    shown = {"allowed_paths": [str(folder / "examples")], "max_file_size": limits.LARGEST_BYTES, "ssr_mode": False}
-    return gradio.mount_gradio_app(app, blocks, path="/", **shown, **page.look())
+    given = {"allowed_paths": [str(folder / "examples")], "max_file_size": limits.LARGEST_BYTES, "ssr_mode": False}
+    mounted = gradio.mount_gradio_app(app, blocks, path="/", **given, **page.look())
+    blocks.has_launched = True  # else gradio takes any file of this machine for one that a visitor uploaded
+    return mounted
 
 
 def _files(some: Songs | None) -> list[str]:
