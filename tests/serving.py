@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from crnn_bench import cli
 from tests.test_experiment import TINY, write_yaml
@@ -56,16 +57,22 @@ def server(place: Path, temporary: Path, *more: str) -> Iterator[Served]:
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=START_SECONDS)
         assert process.returncode == 0
+        assert list(temporary.iterdir()) == []
 
 
 @pytest.fixture(scope="session")
 def toy_place(tmp_path_factory: pytest.TempPathFactory, music: Path) -> Path:
     """The results folder of a CRNN, KNN and logistic regression on the tests' own music."""
-    folder = tmp_path_factory.mktemp("toy place")
-    yaml = write_yaml(folder / "toy.yaml", music, MODELS)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CRNN_BENCH_CACHE", str(folder / "cache"))
-        assert cli.main(["run", str(yaml), "--out", str(folder / "run")]) == 0
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:  # one run for all processes of a test session
+        root = root.parent
+    folder = root / "toy place"
+    with FileLock(root / "toy place.lock"), pytest.MonkeyPatch.context() as patch:
+        if not (folder / "run" / "report.html").is_file():
+            folder.mkdir(exist_ok=True)
+            patch.setenv("CRNN_BENCH_CACHE", str(folder / "cache"))
+            yaml = write_yaml(folder / "toy.yaml", music, MODELS)
+            assert cli.main(["run", str(yaml), "--out", str(folder / "run")]) == 0
     return folder / "run"
 
 

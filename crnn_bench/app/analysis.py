@@ -1,18 +1,16 @@
 """What page and API say of a song; runs in a worker process, which opens the models once."""
 
-import itertools
-import math
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from crnn_bench import songs
-from crnn_bench.app import limits, measures
+from crnn_bench.app import limits, measures, verdict
 from crnn_bench.audio import UnusableAudioError
 from crnn_bench.errors import BenchError
 
@@ -23,10 +21,7 @@ if TYPE_CHECKING:  # torch takes a second to import, which the server's own proc
     from crnn_bench.shelf import Shelved
     from crnn_bench.songs import Songs
 
-SIMILAR = 10  # songs
 WHOLE_SECONDS = 900.0  # that models which hear whole songs at once may have: some 0.1 GB a minute are needed
-SAME = 1 - 1e-6  # similarity of a song with itself, sent again
-TOLD = ("track_id", "title", "artist", "album", "label")  # of a song
 
 Tell = Callable[[float, str], None]
 Json = dict[str, Any]
@@ -70,7 +65,8 @@ class Analysis:
     def models(self, tell: Tell) -> list[Model]:
         """All, the best on validation songs first."""
         return [
-            Model(one.key, one.title, tuple(one.bundle.about["classes"]), _score(one)) for one in self._shelf.values()
+            Model(one.key, one.title, tuple(one.bundle.about["classes"]), verdict.score(one))
+            for one in self._shelf.values()
         ]
 
     def analyse(self, path: str, keys: Sequence[str], tell: Tell) -> Json:
@@ -99,7 +95,7 @@ class Analysis:
             "name": Path(path).name,
             "seconds": header.seconds,
             "remark": remark,
-            "models": [_answer(one, heard[one.key]) for one in chosen],
+            "models": [verdict.answer(one, heard[one.key]) for one in chosen],
         }
 
     def _heard(self, chosen: Sequence["Shelved"], path: Path, tell: Tell) -> dict[str, "Timeline"]:
@@ -166,8 +162,10 @@ class Analysis:
             raise BenchError(f"the library has {len(self._library)} songs, numbered from 0")
         tell(0.0, "listening to the seeds")
         liked = [self._library.where(np.array(sorted(set(numbers)), np.int64))]
-        if seeds:
-            liked.append(library.hear(next(iter(self._shelf.values())).bundle, [Path(path) for path in seeds]))
+        best = next(iter(self._shelf.values())).bundle
+        for path in seeds:
+            with _named(path):
+                liked.append(library.hear(best, [Path(path)]))
         return self._listed(taste.of(songs.joined(liked)), length, variety, places, tell)
 
     def playlist_by_history(self, history: str, length: int, variety: float, places: str, tell: Tell) -> Json:
@@ -178,7 +176,8 @@ class Analysis:
         """
         from crnn_bench.app import taste
 
-        table = taste.history(Path(history))
+        with _named(history):
+            table = taste.history(Path(history))
         found = taste.located(self._library, table["path"].tolist(), [])
         if not (found >= 0).any():
             raise BenchError(f"none of the {len(table)} songs of the history is in the library")
@@ -223,6 +222,15 @@ class Analysis:
         return {name: number for number, name in enumerate(self._library.table["track_id"])}
 
 
+@contextlib.contextmanager
+def _named(path: str) -> Iterator[None]:
+    """Has errors call a file by its name: where uploads lie is nobody's business."""
+    try:
+        yield
+    except BenchError as error:
+        raise BenchError(str(error).replace(path, Path(path).name)) from None
+
+
 def _make_ready(one: "Shelved") -> None:
     """Builds what a model builds at its first use, or says why it cannot."""
     from crnn_bench.bundles import BaselineBundle, NetworkBundle
@@ -248,51 +256,3 @@ def _able(chosen: Sequence["Shelved"], header: limits.Header) -> tuple[list["She
     if not able:
         raise UnusableAudioError(f"{words}; choose a model that hears slices")
     return able, " ".join([*([header.remark] if header.remark else []), f"{words[0].upper()}{words[1:]}."])
-
-
-def _answer(one: "Shelved", timeline: "Timeline") -> Json:
-    means = timeline.compiled()
-    return {
-        "key": one.key,
-        "title": one.title,
-        "label": timeline.label,
-        "probabilities": dict(zip(timeline.classes, means.tolist(), strict=True)),
-        "timeline": {
-            "start_seconds": timeline.start_seconds.tolist(),
-            "seconds": timeline.seconds,
-            "classes": list(timeline.classes),
-            "probabilities": timeline.probabilities.round(6).tolist(),
-        },
-        "familiar": _familiar(one, timeline.vector),
-        "similar": _similar(one, timeline.vector),
-        "score": _score(one),
-    }
-
-
-def _score(one: "Shelved") -> Json | None:
-    """Weighted F1 on test songs; a bound that is not known is null, as JSON has no NaN."""
-    if one.score is None:
-        return None
-    numbers = {name: getattr(one.score, name) for name in ("value", "low", "high")}
-    return {name: number if math.isfinite(number) else None for name, number in numbers.items()}
-
-
-def _familiar(one: "Shelved", vector: NDArray[np.float64]) -> Json | None:
-    if one.familiarity is None:
-        return None
-    distance = float(one.familiarity.distance(vector[None])[0])
-    return {"known": one.familiarity.known(vector), "distance": distance, "threshold": one.familiarity.threshold}
-
-
-def _similar(one: "Shelved", vector: NDArray[np.float64]) -> list[Json]:
-    """The nearest songs of the experiment, but for the song itself; `number` tells the address of its sound."""
-    if one.familiarity is None or one.songs is None:
-        return []
-    found = zip(*one.familiarity.nearest(vector, 2 * SIMILAR), strict=True)
-    others = itertools.islice(((at, near) for at, near in found if near < SAME), SIMILAR)
-    rows = [(int(at), float(near), one.songs.table.iloc[at].to_dict()) for at, near in others]
-    return [
-        {name: row[name] for name in TOLD}
-        | {"number": at, "similarity": near, "playable": Path(str(row["path"])).is_file()}
-        for at, near, row in rows
-    ]
