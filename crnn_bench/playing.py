@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,17 @@ def dataset(parameters: Mapping[str, Any]) -> Dataset:
     if built.features:
         raise BenchError(f"{built.name} holds no audio")
     return built
+
+
+def has_sound(path: str, parameters: Mapping[str, Any]) -> bool:
+    """Whether a song can be played: its file is there, or its dataset makes it without one."""
+    if path:
+        return Path(path).is_file()
+    try:
+        dataset(parameters)
+    except BenchError:
+        return False
+    return True
 
 
 def mp3(samples: NDArray[np.float32], sample_rate: int) -> bytes:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from crnn_bench import songs
+from crnn_bench import playing, songs
 from crnn_bench.app import limits, measures, verdict
 from crnn_bench.audio import UnusableAudioError
 from crnn_bench.errors import BenchError
@@ -136,6 +136,19 @@ class Analysis:
         tell(0.0, "drawing the song")
         return measures.spectrogram(measures.beginning(Path(path), measures.PICTURE_SECONDS), whole_seconds)
 
+    def sound(self, key: str, number: int, tell: Tell) -> bytes:
+        """An MP3 of a song of the experiment that lies in no file, but is made by its dataset.
+
+        Raises:
+            BenchError: the dataset makes none.
+        """
+        one = self._shelf[key]
+        if one.songs is None:
+            raise BenchError(f"{one.title} does not tell its songs")
+        tell(0.0, "making the song")
+        made = playing.dataset(one.bundle.about["parameters"])
+        return playing.mp3(made.read(one.songs.table.iloc[number], measures.RATE), measures.RATE)
+
     def playlist(
         self, seeds: Sequence[str], numbers: Sequence[int], length: int, variety: float, places: str, tell: Tell
     ) -> Json:
@@ -191,7 +204,8 @@ class Analysis:
         tell(0.8, "choosing songs")
         made = playlist.choose(self._library, liked, length, variety, self._near)
         numbers = [self._numbers[name] for name in made.songs["track_id"]]
-        playable = [Path(path).is_file() for path in made.songs["path"]]
+        parameters = next(iter(self._shelf.values())).bundle.about["parameters"]
+        playable = [playing.has_sound(path, parameters) for path in made.songs["path"]]
         addresses = [places.replace("{number}", str(number)) for number in numbers]
         told = replace(made, songs=made.songs.assign(path=addresses))  # where files lie is nobody's business
         rows = told.songs.assign(number=numbers, playable=playable).to_dict("records")

@@ -63,7 +63,7 @@ def build(
     """
     app = FastAPI(title="crnn-bench", description=ABOUT, version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.add_exception_handler(BenchError, _in_words)
-    _add_models(app, models, files, library)
+    _add_models(app, models, workers, files, library)
     _add_hearing(app, workers, [one.key for one in models], folder)
     _add_playlists(app, workers, folder)
     return app
@@ -76,7 +76,7 @@ async def _in_words(request: Request, error: Exception) -> JSONResponse:
 
 
 def _add_models(
-    app: FastAPI, models: Sequence[Model], files: Mapping[str, Sequence[str]], library: Sequence[str]
+    app: FastAPI, models: Sequence[Model], workers: Workers, files: Mapping[str, Sequence[str]], library: Sequence[str]
 ) -> None:
     @app.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:
@@ -94,19 +94,24 @@ def _add_models(
         return models
 
     @app.get("/api/songs/{key}/{number}", summary="The sound of a song of the experiment", responses=SOUND | ABSENT)
-    async def song(key: str, number: int) -> FileResponse:
-        return _sound(files.get(key, ()), number)
+    async def song(request: Request, key: str, number: int) -> Response:
+        return await _sound(request, workers, files.get(key, ()), key, number)
 
     @app.get("/api/library/{number}", summary="The sound of a song of the library", responses=SOUND | ABSENT)
-    async def library_song(number: int) -> FileResponse:
-        return _sound(library, number)
+    async def library_song(request: Request, number: int) -> Response:
+        return await _sound(request, workers, library, models[0].key, number)
 
 
-def _sound(files: Sequence[str], number: int) -> FileResponse:
-    """A file of a list, or the part of it that a player asks for; no client ever names a path."""
-    if not 0 <= number < len(files) or not Path(files[number]).is_file():
+async def _sound(request: Request, workers: Workers, files: Sequence[str], key: str, number: int) -> Response:
+    """A file of a list, or the part of it that a player asks for; no client ever names a path.
+
+    A song without a file is made by the dataset of the model whose key is given.
+    """
+    if not 0 <= number < len(files) or (files[number] and not Path(files[number]).is_file()):
         raise HTTPException(404, "there is no such song, or its file is not here any more")
-    return FileResponse(files[number], content_disposition_type="inline")
+    if files[number]:
+        return FileResponse(files[number], content_disposition_type="inline")
+    return Response(await _asked(request, workers, "sound", key, number), media_type="audio/mpeg")
 
 
 def _add_hearing(app: FastAPI, workers: Workers, keys: Sequence[str], folder: Path) -> None:

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
-from crnn_bench import fetching, songs
+from crnn_bench import fetching, songs, wording
 from crnn_bench.errors import BenchError
 from crnn_bench.songs import Songs
 from crnn_bench.terminal import say
@@ -99,9 +99,12 @@ def _indexed(place: Path, library: Path | None, folder: Path) -> Path | None:
     if library is None:
         return None
     from crnn_bench import shelf
-    from crnn_bench.app.library import index
+    from crnn_bench.app.library import faults, index
 
-    found = index(shelf.best(place).bundle, library, lambda share, words: say(words))
+    bundle = shelf.best(place).bundle
+    found = index(bundle, library, lambda share, words: say(words))
+    for track, why in faults(bundle, library).items():
+        say(f"{track} cannot be heard: {why}")
     return found.save(folder / "library.parquet")
 
 
@@ -161,12 +164,7 @@ def _about(place: Path) -> dict[str, str]:
     if not told.is_file():
         return {"name": place.stem, "question": ""}
     content = json.loads(told.read_text(encoding="utf-8"))
-    lines = content["yaml"].splitlines()
-    opening = [
-        line.removeprefix("#").strip()
-        for line in lines[: next((number for number, line in enumerate(lines) if not line.startswith("#")), len(lines))]
-    ]
-    return {"name": content["name"], "question": " ".join(opening)}
+    return {"name": content["name"], "question": wording.question(content["yaml"])}
 
 
 def _placed(place: Path, keys: list[str]) -> dict[str, Songs]:

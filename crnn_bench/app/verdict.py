@@ -2,11 +2,12 @@
 
 import itertools
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from crnn_bench import playing
 
 if TYPE_CHECKING:
     from crnn_bench.listening import Timeline
@@ -58,11 +59,12 @@ def _similar(one: "Shelved", vector: NDArray[np.float64]) -> list[Json]:
     """The nearest songs of the experiment, but for the song itself; `number` tells the address of its sound."""
     if one.familiarity is None or one.songs is None:
         return []
+    parameters = one.bundle.about["parameters"]
     found = zip(*one.familiarity.nearest(vector, 2 * SIMILAR), strict=True)
     others = itertools.islice(((at, near) for at, near in found if near < SAME), SIMILAR)
     rows = [(int(at), float(near), one.songs.table.iloc[at].to_dict()) for at, near in others]
     return [
         {name: row[name] for name in TOLD}
-        | {"number": at, "similarity": near, "playable": Path(str(row["path"])).is_file()}
+        | {"number": at, "similarity": near, "playable": playing.has_sound(str(row["path"]), parameters)}
         for at, near, row in rows
     ]
