@@ -2,7 +2,6 @@
 
 import gc
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from crnn_bench.familiar import Familiarity
 from crnn_bench.listening import Timeline
 from crnn_bench.shelf import Shelved
 from crnn_bench.terminal import counted, say
-from crnn_bench.whole import replacing
+from crnn_bench.whole import replacing, writable
 
 ENDINGS = (".csv", ".png")
 MOST_DRAWN = 50  # songs in one figure
@@ -86,8 +85,7 @@ def _refuse_unwritable(path: Path, n_songs: int) -> None:
         raise BenchError(f"--timeline {path}: its name must end in {' or '.join(ENDINGS)}")
     if path.suffix == ".png" and n_songs > MOST_DRAWN:
         raise BenchError(f"--timeline {path}: {MOST_DRAWN} songs fit in a figure, got {n_songs}; give a .csv")
-    above = next(folder for folder in path.absolute().parents if folder.exists())
-    if path.is_dir() or not above.is_dir() or not os.access(above, os.W_OK):
+    if not writable(path):
         raise BenchError(f"--timeline {path}: cannot be written there; name a file in a folder of yours")
 
 

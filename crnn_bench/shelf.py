@@ -11,12 +11,14 @@ from typing import Any
 
 from crnn_bench import familiar, songs, trained
 from crnn_bench.bundles import Bundle
+from crnn_bench.errors import BenchError
 from crnn_bench.familiar import Familiarity
 from crnn_bench.songs import Songs
 
 SEEDS = ("split_seed", "model_seed", "split.fold")  # what models of one kind differ in
 LEVELS = ("song", "slice")  # of the score; the first that there is
 TOLD = ("mean", "low", "high")
+TABLE_FAULTS = (KeyError, ValueError, TypeError, csv.Error)
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,12 @@ def models(place: Path) -> list[Shelved]:
         kinds.setdefault(_kind(bundle.about), bundle)
     chosen = list(kinds.values())
     folder = chosen[0].path.absolute().parent.parent
-    titles, scores = _titles([bundle.about for bundle in chosen]), _scores(folder)
+    titles = _titles([bundle.about for bundle in chosen])
+    try:
+        scores = _scores(folder)
+    except TABLE_FAULTS as error:
+        fault = f"its results.csv or summary.csv is damaged ({type(error).__name__})"
+        raise BenchError(f"{folder}: {fault}; make them again with `crnn-bench report`") from None
     return [
         Shelved(bundle, title, scores.get(str(bundle.about["name"])))
         for bundle, title in zip(chosen, titles, strict=True)

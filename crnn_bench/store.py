@@ -45,8 +45,8 @@ class Store:
         name, _, version = (name, "", "") if at else name.rpartition("/")
         if not name or not (alias or version):
             raise BenchError(f"{address}: expected models:/NAME/VERSION or models:/NAME@ALIAS")
-        client = mlflow.MlflowClient(self.uri)
         with self._told_as_one_line(address):
+            client = mlflow.MlflowClient(self.uri)
             found = client.get_model_version_by_alias(name, alias) if at else client.get_model_version(name, version)
         if not found.run_id:
             raise BenchError(f"{address} in {self.uri} was not made by a run of crnn-bench")
@@ -69,8 +69,8 @@ class Store:
 
         Those that the run does not have are left out.
         """
-        client = mlflow.MlflowClient(self.uri)
         try:
+            client = mlflow.MlflowClient(self.uri)
             there = client.list_artifacts(run_id)
             files = [found.path for found in there if found.path in names and not found.is_dir]
             folders = [found.path for found in there if found.path in names and found.is_dir]

@@ -16,18 +16,18 @@ WIDEST = 30  # letters of a column of words in the terminal; it goes on in the n
 
 Item = TypeVar("Item")
 
-console = Console(highlight=False)
+console = Console(highlight=False, markup=False)  # a name like [b] is a name
 
 
 def say(text: str) -> None:
-    """Prints a line as it is."""
-    console.print(text, soft_wrap=True, markup=False)
+    """Prints a line as it is, and bytes of names that are no text as `\\xe9`."""
+    console.print(text.encode(errors="backslashreplace").decode(), soft_wrap=True)
 
 
 def show(table: Table) -> None:
     """Prints a table as wide as it is: no number is ever cut short."""
     natural = console.measure(table, options=console.options.update(max_width=1000)).maximum
-    Console(highlight=False, width=max(console.width, natural)).print(table)
+    Console(highlight=False, markup=False, width=max(console.width, natural)).print(table)
 
 
 def without_shared(texts: "pd.DataFrame", numbers: Sequence[str], kept: Sequence[str] = ()) -> tuple[Table, str]:

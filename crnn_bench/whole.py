@@ -1,5 +1,6 @@
 """Files that are there whole or not at all."""
 
+import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,3 +24,9 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
     finally:
         part.unlink(missing_ok=True)
+
+
+def writable(path: Path) -> bool:
+    """Whether a file could be written there, in folders that are still to be made, too."""
+    above = next(folder for folder in path.absolute().parents if folder.exists())
+    return above.is_dir() and os.access(above, os.W_OK) and not path.is_dir()

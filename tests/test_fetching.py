@@ -109,7 +109,7 @@ def test_a_folder_without_tables_and_songs_and_a_lone_file_have_models_all_the_s
     shutil.copytree(ran.out / "models", tmp_path / "models")
     old = shelf.models(tmp_path)
     assert [one.key for one in old] == [one.key for one in shelf.models(ran.out)]
-    path = shutil.copy(old[0].bundle.path, tmp_path / "lone.skops")
+    path = Path(shutil.copy(old[0].bundle.path, tmp_path / "lone.skops"))
     (lone,) = shelf.models(path)
     assert lone.key == "lone"
     for one in (*old, lone):
@@ -126,6 +126,20 @@ def test_a_score_without_bounds_is_none(ran: Place, tmp_path: Path) -> None:
     text = (ran.out / "summary.csv").read_text()
     (tmp_path / "summary.csv").write_text(text.replace(" low", " lower"))
     assert [one.score for one in shelf.models(tmp_path)] == [None] * 2
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("results.csv", "cell\na\n"), ("summary.csv", "level,seeds,1 s mean\nsong,two,many\n")],
+)
+def test_a_damaged_table_is_told_in_a_line(ran: Place, tmp_path: Path, name: str, text: str) -> None:
+    for folder in ("models", "songs"):
+        shutil.copytree(ran.out / folder, tmp_path / folder)
+    for table in ("results.csv", "summary.csv"):
+        shutil.copy(ran.out / table, tmp_path)
+    (tmp_path / name).write_text(text)
+    with pytest.raises(BenchError, match=r"its results\.csv or summary\.csv is damaged"):
+        shelf.models(tmp_path)
 
 
 # Fetching
@@ -232,6 +246,12 @@ def test_a_store_that_is_not_there_is_named_and_not_made(tmp_path: Path, monkeyp
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(BenchError, match=r"no tracking server answers at http://127\.0\.0\.1:9"):
         fetching.place("models:/some/1", "http://127.0.0.1:9")
+    (tmp_path / "text.db").write_text("no database")
+    for uri in (f"sqlite:///{tmp_path / 'text.db'}", "wrong://some"):
+        for model in ("0" * 32, "models:/some/1"):
+            with pytest.raises(BenchError, match=f"cannot be read from {uri}: ") as caught:
+                fetching.place(model, uri)
+            assert "\n" not in str(caught.value)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     with pytest.raises(BenchError, match="name its MLflow store by --tracking-uri or MLFLOW_TRACKING_URI"):
         fetching.place("models:/some/1", None)

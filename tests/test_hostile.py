@@ -17,6 +17,7 @@ import pytest
 import soundfile
 
 from crnn_bench.app import limits, server
+from crnn_bench.audio import UnusableAudioError
 from crnn_bench.errors import BenchError
 from tests.conftest import RATE, tones
 from tests.serving import Served, served, toy_place
@@ -154,6 +155,25 @@ def test_names_lead_nowhere(served: Served, tmp_path: Path, name: str) -> None:
     assert not Path("/etc/escaped.wav").exists()
 
 
+def test_long_names_in_any_alphabet_are_heard(served: Served, tmp_path: Path) -> None:
+    name = "歌" * 100 + ".wav"
+    answer = httpx.post(f"{served}/api/analyse", files={"file": (name, wave(tmp_path / "a.wav"))}, timeout=60)
+    assert answer.status_code == 200
+    assert answer.json()["name"] == name[-66:]
+
+
+def test_silence_of_more_samples_than_any_music_is_refused_by_its_header(tmp_path: Path) -> None:
+    with soundfile.SoundFile(tmp_path / "a.flac", "w", 2000, 8) as file:
+        file.write(np.zeros((2000, 8), np.int16))
+    assert limits.looked_at(tmp_path / "a.flac").seconds == 1
+    content = bytearray((tmp_path / "a.flac").read_bytes())
+    content[22:26] = (130_000_000).to_bytes(4, "big")  # frames, of the stream's own description
+    content[18:21] = (400_000 << 4 | 7 << 1).to_bytes(3, "big")  # Hz, 8 channels
+    (tmp_path / "a.flac").write_bytes(content)
+    with pytest.raises(UnusableAudioError, match="1040 million samples"):
+        limits.looked_at(tmp_path / "a.flac")
+
+
 @pytest.mark.parametrize("name", ["", None, "..", "wav", ".wav/", "song.exe", "a.wav/b"])
 def test_names_without_an_audio_ending_are_refused(name: str | None) -> None:
     with pytest.raises(limits.NotAudioError):
@@ -163,7 +183,10 @@ def test_names_without_an_audio_ending_are_refused(name: str | None) -> None:
 def test_reserved_and_long_names_are_made_harmless() -> None:
     assert limits.harmless("a\nb;rm -rf $HOME`.wav") == "a_b_rm -rf _HOME_.wav"
     assert limits.harmless("Größe – Übung.MP3") == "Größe _ Übung.MP3"
-    assert len(limits.harmless("a" * 5000 + ".wav")) <= limits.LONGEST_NAME
+    for letter in ("a", "é", "歌", "𝄞"):
+        name = limits.harmless(letter * 5000 + ".wav")
+        assert 190 < len(name.encode()) <= limits.LONGEST_NAME
+        assert set(name.removesuffix(".wav")) == {letter if letter.isalnum() else "_"}
 
 
 # Bodies that are too large
@@ -240,6 +263,8 @@ def test_clients_that_hang_up_leave_nothing(served: Served, path: str) -> None:
         "deep_link?session_hash=x",
         "openapi.json",
         "vibe-code",
+        "../monitoring",
+        "../monitoring/summary",
     ],
 )
 def test_the_page_serves_nothing_from_outside(served: Served, path: str) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -115,7 +116,7 @@ def test_models_do_not_share_an_index(model: Bundle, folder: Path, heard: list[s
 
 
 def test_an_interrupted_index_goes_on(model: Bundle, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    listen, names = listening.listen, []
+    listen, names = listening.listen, list[str]()
 
     def until_stopped(bundle: Bundle, path: Path) -> listening.Timeline:
         if len(names) == 4:
@@ -167,6 +168,37 @@ def test_a_folder_without_songs_is_refused(model: Bundle, tmp_path: Path) -> Non
     (tmp_path / "a.wav").write_text("no sound")
     with pytest.raises(BenchError, match=r"holds no song that can be heard \(a\.wav: "):
         library.index(model, tmp_path, silent)
+
+
+def test_a_disk_that_is_not_connected_costs_nothing_that_was_heard(
+    model: Bundle, folder: Path, heard: list[str]
+) -> None:
+    library.index(model, folder, silent)
+    folder.rename(folder.with_name("away"))
+    folder.mkdir()
+    with pytest.raises(BenchError, match=r"holds no song that can be heard \(no file is there\)"):
+        library.index(model, folder, silent)
+    folder.rmdir()
+    folder.with_name("away").rename(folder)
+    heard.clear()
+    assert len(library.index(model, folder, silent)) == 6
+    assert heard == []
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_pipe_is_not_waited_for(model: Bundle, folder: Path) -> None:
+    os.mkfifo(folder / "pipe.mp3")
+    assert len(library.index(model, folder, silent)) == 6
+    assert "pipe or device" in library.faults(model, folder)["pipe.mp3"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere all names are text")
+def test_a_folder_whose_name_is_no_text_is_refused_in_words(model: Bundle, folder: Path) -> None:
+    strange = folder.rename(folder.with_name(os.fsdecode(b"caf\xe9")))
+    (link := folder.with_name("link")).symlink_to(strange, target_is_directory=True)
+    assert len(library.index(model, link, silent)) == 6
+    with pytest.raises(BenchError, match=r"caf\\xe9: the name of this folder is no UTF-8"):
+        library.index(model, strange, silent)
 
 
 def test_links_in_a_circle_end(model: Bundle, folder: Path) -> None:

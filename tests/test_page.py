@@ -7,9 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
 
 from crnn_bench.app.limits import LARGEST_BYTES
+from tests.conftest import RATE, tones
 from tests.serving import Served, served, toy_place
 
 CHROMIUM = shutil.which("chromium")
@@ -150,6 +153,29 @@ def test_a_corrupt_file_is_refused_in_words_and_the_next_one_is_heard(page: Any,
     assert refused.count() == 0
 
 
+def test_a_song_that_takes_the_place_of_another_gets_its_own_answer(page: Any, music: Path, tmp_path: Path) -> None:
+    long = tmp_path / "long.wav"  # is still being measured when the next one comes
+    soundfile.write(long, np.tile(tones(0, 0, 9), 60), RATE)
+    give(page, long)
+    verdict(page)
+    assert page.locator("#course .axis").inner_text().endswith("4:00")
+    page.locator("#song").get_by_role("button", name="Clear").click()
+    give(page, music.joinpath(*SONG))
+    page.locator("#picture img[alt*='song 1']").wait_for()
+    page.locator("#answer .verdict").wait_for()
+    assert page.locator("#picture img[alt*='long']").count() == 0
+    assert page.locator("#course .axis").inner_text().endswith("0:03")  # the last whole slice's end
+
+
+def test_a_song_that_is_not_kept_any_more_is_asked_for_again(page: Any, served: Served, music: Path) -> None:
+    give(page, music.joinpath(*SONG))
+    page.locator("#picture img").wait_for()
+    for path in served.temporary.glob("*/page/*/song 1.wav"):
+        path.unlink()
+    choose(page, "Model", "Compare all models")
+    page.get_by_role("alert").filter(has_text="song 1.wav is not kept any more").wait_for()
+
+
 def test_a_file_that_is_too_large_is_refused_before_it_is_sent(page: Any, served: Served, tmp_path: Path) -> None:
     sent: list[str] = []
     page.on("request", lambda request: sent.append(request.url) if request.method == "POST" else None)
@@ -284,4 +310,5 @@ def test_an_unfamiliar_song_is_called_so_before_any_label() -> None:
     html = page_views.answer(stranger, None)
     assert html.index("Not like anything that I know") < html.index("Alder")
     assert "Not like anything" not in page_views.answer({**known, "familiar": None}, None)
-    assert "1 of 2 models say Alder" in page_views.agreement([stranger, {**known, "familiar": None}])
+    assert "1 of 2 models say Alder" in page_views.agreement([stranger, {**known, "familiar": None}], None)
+    assert "is not heard" in page_views.agreement([stranger], "It is not heard by all.")

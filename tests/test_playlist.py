@@ -14,7 +14,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from crnn_bench import cli
+from crnn_bench import cli, shelf
 from crnn_bench.app import listeners, neighbours, playlist, selection, taste
 from crnn_bench.app.playlist import Playlist
 from crnn_bench.app.selection import Limits
@@ -211,6 +211,29 @@ def test_a_large_library_is_searched_wider_until_the_limits_are_met() -> None:
     assert (made.songs["artist"] == "flood").sum() == selection.usual_limits(20).per_artist
 
 
+def test_reasons_claim_no_more_likeness_than_there_is() -> None:
+    songs = placed(6, 0, classes=1)
+    vectors = np.zeros_like(songs.vectors)
+    cosines = np.array([1.0, 0.9, 0.5, 0.3, 0.1, -0.8])
+    vectors[:, 0], vectors[:, 1] = cosines, np.sqrt(1 - cosines**2)
+    placed_there = Songs(songs.table, vectors, songs.probabilities, songs.classes)
+    made = playlist.choose(placed_there, of(placed_there, 0), 5, 0.0, limits=FREE)
+    assert made.songs["reason"].tolist() == [
+        "like title 0 (0.90); label 0",
+        "like title 0 (0.50); label 0",
+        "a little like title 0 (0.30); label 0",
+        "not much like any; closest to title 0 (0.10); label 0",
+        "not much like any; closest to title 0 (-0.80); label 0",
+    ]
+
+
+def test_any_title_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    songs = placed(3, 0)
+    songs.table["title"] = "[/b] [red]Song[link"
+    playlist._tell(playlist.choose(songs, of(songs, 0), 2), of(songs, 0))
+    assert capsys.readouterr().out.count("[/b] [red]Song[link") == 4, "twice the title, twice the closest"
+
+
 # Tastes
 
 
@@ -238,7 +261,10 @@ def test_a_history_adds_plays_and_counts_once_where_they_are_not_told(tmp_path: 
     ("text", "said"),
     [
         ("artist,track\nx,y\n", "no column path, but artist, track; exports of Last.fm and ListenBrainz"),
-        ("path,plays\na.mp3,many\n", "line 2: plays must be a number from 0, got 'many'"),
+        ("path,plays\na.mp3,many\n", r"line 2: plays must be a number from 0 to 1e\+12, got 'many'"),
+        ("path,plays\na.mp3,1e300\n", "line 2: plays must be a number from 0"),
+        ("path,plays\na.mp3,nan\n", "line 2: plays must be a number from 0"),
+        ("path,plays\none, two.mp3,3\n", "more fields than its first; put paths with commas in quotes"),
         ("path,plays\na.mp3,1\nb.mp3,-1\n", "line 3: plays must be a number"),
         ("", "is no CSV table"),
     ],
@@ -247,6 +273,14 @@ def test_a_history_that_is_none_is_refused(tmp_path: Path, text: str, said: str)
     (tmp_path / "plays.csv").write_text(text)
     with pytest.raises(BenchError, match=said):
         taste.history(tmp_path / "plays.csv")
+
+
+def test_songs_that_are_all_alike_are_one_centre() -> None:
+    songs = placed(40, 0)
+    same = Songs(songs.table, np.ones_like(songs.vectors), songs.probabilities, songs.classes)
+    told = taste.of(same)
+    assert len(told.centres) == 1
+    assert told.shares.tolist() == pytest.approx([1.0])
 
 
 def test_nothing_played_is_no_taste() -> None:
@@ -311,7 +345,7 @@ def test_a_list_as_json_holds_all_of_it(tmp_path: Path) -> None:
     content = json.loads((tmp_path / "list.json").read_text(encoding="utf-8"))
     assert [song["track_id"] for song in content["songs"]] == chosen(made)
     assert content["variety"] == 0.3
-    assert all(song["reason"].startswith("like title 0 (") for song in content["songs"])
+    assert all("title 0 (" in song["reason"] for song in content["songs"])
 
 
 # Listeners
@@ -355,6 +389,19 @@ def test_lists_of_a_model_that_hears_are_nearer_to_tastes_than_chance() -> None:
     deaf = Songs(songs.table, songs.vectors[::-1], songs.probabilities[::-1], songs.classes)
     worse = listeners.evaluate(deaf, 10, (0.0,), number=40).set_index("lists").loc["variety 0"]
     assert worse["divergence low"] > ours["divergence high"], "labels help no model that does not hear them"
+
+
+def test_lists_that_would_hold_nearly_all_songs_are_not_evaluated() -> None:
+    songs = placed(29, 0)
+    with pytest.raises(BenchError, match="give a smaller --length or more songs"):
+        listeners.evaluate(songs, 10)
+
+
+def test_songs_without_a_label_play_no_part() -> None:
+    songs = placed(60, 0)
+    songs.table.loc[40:, "label"] = ""
+    usual, less = (listeners.evaluate(some, 5, (0.3,), number=5) for some in (songs, songs.where(np.arange(40))))
+    assert usual.equals(less)
 
 
 def test_one_label_makes_no_listeners() -> None:
@@ -406,6 +453,19 @@ def test_seeds_give_a_list_without_copies(
     assert str(out) in printed
 
 
+def test_a_copy_that_lies_far_from_its_source_is_known_all_the_same(model: Bundle, toys: Path) -> None:  # noqa: F811
+    heard = playlist._indexed(model, toys / "music")
+    names = heard.table["track_id"].tolist()
+    source, copy = names.index("artist-1/album-1/song-1.wav"), names.index("copy.mp3")
+    vectors = np.random.default_rng(0).normal(size=heard.vectors.shape).astype(np.float32)
+    vectors[copy] = -vectors[source]
+    moved = Songs(heard.table, vectors, heard.probabilities, heard.classes)
+    others = [place for place in range(len(names)) if place not in (source, copy)][:7]
+    library = moved.where(np.array([source, copy, *others]))
+    assert chosen(playlist.choose(library, of(moved, source, *others), 1)) == [], "the copy is all that is left"
+    assert chosen(playlist.choose(library, of(moved, *others), 1)) != []
+
+
 def test_a_seed_may_lie_elsewhere(model: Bundle, toys: Path, tmp_path: Path) -> None:  # noqa: F811
     seed = tmp_path / "mine.wav"
     shutil.copy(toys / "music" / "artist-2" / "album-1" / "song-2.wav", seed)
@@ -448,6 +508,47 @@ def test_lists_are_evaluated(
         assert words in printed
 
 
+def test_songs_that_the_model_knows_are_left_out_wherever_they_lie_now(
+    model: Bundle,  # noqa: F811
+    toys: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Two are found by their paths, one by its name below another folder; a test song stays."""
+    (tmp_path / "models").mkdir()
+    path = Path(shutil.copy(model.path, tmp_path / "models"))
+    names = [f"artist-{artist}/album-1/song-2.wav" for artist in (1, 2, 3)]
+    table = pd.DataFrame({"track_id": [*names, "x"], "part": ["train", "validation", "train", "test"]})
+    paths = [toys / "music" / names[0], toys / "music" / names[1], Path("/moved") / names[2]]
+    table["path"] = [*map(str, paths), str(toys / "music" / "artist-1" / "album-2" / "song-1.wav")]
+    Songs(table, np.zeros((4, 2), np.float32), np.zeros((4, 4), np.float32), ("a", "b", "c", "d")).save(
+        tmp_path / "songs" / f"{path.stem}.parquet"
+    )
+    heard = playlist._indexed(model, toys / "music")
+    (shelved,) = shelf.models(path)
+    left = playlist._unheard(shelved, heard)
+    assert set(heard.table["track_id"]) - set(left.table["track_id"]) == set(names)
+    assert f"3 of {len(heard)} songs are left out" in capsys.readouterr().out
+
+
+def test_a_file_here_comes_before_one_of_that_name_in_the_library(
+    model: Bundle,  # noqa: F811
+    toys: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    name = Path("artist-1/album-1/song-1.wav")
+    (tmp_path / name.parent).mkdir(parents=True)
+    shutil.copy(toys / "music" / "artist-2" / "album-1" / "song-1.wav", tmp_path / name)
+    heard = playlist._indexed(model, toys / "music")
+    monkeypatch.chdir(tmp_path)
+    (here,) = playlist._by_seeds(model, heard, toys / "music", [name, name]).songs.table["path"]
+    assert here == str(tmp_path / name)
+    monkeypatch.chdir("/")
+    (there,) = playlist._by_seeds(model, heard, toys / "music", [name]).songs.table["path"]
+    assert there == str(toys / "music" / name)
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -456,6 +557,7 @@ def test_lists_are_evaluated(
         (["--evaluate", "--variety", "2"], "variety must be from 0"),
         (["--evaluate", "--length", "0"], "length must be at least 1"),
         (["--seeds", "x.wav", "--out", "list.txt"], "--out list.txt: its name must end in .m3u8"),
+        (["--seeds", "x.wav", "--out", "/dev/null/list.json"], "--out /dev/null/list.json: cannot be written there"),
     ],
 )
 def test_mistakes_are_told_in_a_line(

@@ -2,6 +2,9 @@
 
 import contextlib
 import functools
+import multiprocessing
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -94,6 +97,16 @@ def test_an_asker_that_breaks_off_gets_a_fresh_worker(desk: Workers) -> None:
     with pytest.raises(KeyboardInterrupt):
         desk.ask("rest", 1.0, tell=tell)
     assert [desk.ask("add", number, number) for number in range(4)] == [0, 2, 4, 6]
+
+
+def test_a_worker_that_is_lost_while_it_waits_is_replaced_before_anyone_asks_it(desk: Workers) -> None:
+    before = {desk.ask("pid") for _ in range(4)}
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
+    until = time.monotonic() + 30
+    while before & {child.pid for child in multiprocessing.active_children()}:
+        assert time.monotonic() < until
+    assert before.isdisjoint({desk.ask("pid") for _ in range(4)})
 
 
 def test_what_cannot_be_opened_is_told_to_each_who_asks() -> None:

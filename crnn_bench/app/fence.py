@@ -4,11 +4,12 @@ import re
 from pathlib import Path
 from typing import Any
 
-from crnn_bench.app import limits
+from crnn_bench.app import limits, shares
 from crnn_bench.app.limits import Asgi, Message, Receive, Scope, Send
 from crnn_bench.errors import BenchError
 
 GRADIO = "/gradio_api/"
+CLOSED = ("/monitoring", "/login", "/logout", "/pwa_icon")  # and what of the rest of gradio has no use here
 UPLOAD = "/gradio_api/upload"
 OPEN = re.compile(  # what the page itself needs; no calls of functions, proxies, or files by their address elsewhere
     r"upload|upload_progress|queue/(join|data)|heartbeat/\w+|startup-events/?|cancel|reset/?|theme\.css|app_id/?"
@@ -36,6 +37,7 @@ HEADERS = [
     (b"referrer-policy", b"no-referrer"),
     (b"x-frame-options", b"SAMEORIGIN"),
     (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),  # no other site plays the library's songs
     (b"permissions-policy", b"camera=(), microphone=(), geolocation=()"),
 ]
 
@@ -48,13 +50,15 @@ def fenced(app: Asgi, uploads: Path) -> Asgi:
         uploads: where gradio writes what is being uploaded; it forgets what breaks off.
     """
     _fetch_nothing()
-    bounded, n_uploading = limits.bounded(app), 0
+    bounded, n_uploading = limits.bounded(shares.shared(app, uploads)), 0
 
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
         nonlocal n_uploading
         path = scope.get("path", "")
-        if path.startswith(GRADIO) and not OPEN.fullmatch(path.removeprefix(GRADIO)):
+        if path.startswith(CLOSED) or (path.startswith(GRADIO) and not OPEN.fullmatch(path.removeprefix(GRADIO))):
             return await _close(_marked(send))
+        if scope.get("method") == "POST" and (b"sec-fetch-site", b"cross-site") in scope["headers"]:
+            return await limits.refuse(_marked(send), 403, "other sites cannot ask in a visitor's name")
         if path != UPLOAD:
             return await bounded(scope, receive, _marked(send))
         n_uploading += 1

@@ -28,6 +28,7 @@ CONCENTRATION = 0.3  # of the Dirichlet: below 1, few labels have most of the pl
 VARIETIES = (0.0, 0.3, 0.6, 1.0)
 RESAMPLES = 2000
 CONFIDENCE = 0.95
+FEWEST = 3  # times as many songs as a list has
 MEASURES = ("hit rate", "divergence", "diversity", "similarity")
 
 
@@ -82,12 +83,21 @@ def evaluate(
     Songs of one artist are limited only in the rows that say so, for here artists are the labels, and tastes consist of
     them. Random songs and the most popular (by all listeners' told plays) are never told ones, either.
 
+    Songs without a label are left out.
+
     Raises:
-        BenchError: the songs have fewer than two labels.
+        BenchError: the songs have fewer than two labels, or hardly fill a list, so that all lists would be the same.
     """
+    songs = songs.where((songs.table["label"] != "").to_numpy())
     labels, names = pd.factorize(songs.table["label"], sort=True)
     if len(names) < 2:
         raise BenchError("listeners are made up from labels; the library needs songs of two artists' folders at least")
+    if len(songs) < FEWEST * length:
+        raise BenchError(
+            f"lists of {length} from {len(songs)} songs would be nearly the same, however they are made; it takes "
+            f"{FEWEST} songs that the model does not know for each one of a list, so give a smaller "
+            "--length or more songs"
+        )
     crowd = draw(labels, number)
     plays = np.sum([one.plays for one in crowd], axis=0)
     rng = generator(0, "random lists")

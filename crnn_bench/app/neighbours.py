@@ -1,8 +1,8 @@
 """Which vectors point the same way: by looking at all, or, of many, at the likely ones.
 
-Below `MOST_EXACT` vectors every cosine is computed. Above, k-means cells are searched by faiss (IVF; Jégou, Douze &
-Schmid, IEEE TPAMI 33, 2011): those whose centres are nearest to the query, as many as take some milliseconds. Twice the
-cells take three times as long to make, and find no more in the same time.
+Below `MOST_EXACT` vectors every cosine is computed. From there on, k-means cells are searched by faiss (IVF; Jégou,
+Douze & Schmid, IEEE TPAMI 33, 2011): those whose centres are nearest to the query, as many as take some milliseconds.
+Twice the cells take three times as long to make, and find no more in the same time.
 """
 
 from abc import ABC, abstractmethod
@@ -54,14 +54,14 @@ class Exact(Neighbours):
 class Cells(Neighbours):
     """Looks into the cells about a query."""
 
-    def __init__(self, vectors: NDArray[np.floating], cells: int = CELLS, probed: int | None = None) -> None:
+    def __init__(self, vectors: NDArray[np.floating]) -> None:
         faiss = _faiss()
         width = vectors.shape[1]
-        self.index = faiss.IndexIVFFlat(faiss.IndexFlatIP(width), width, cells, faiss.METRIC_INNER_PRODUCT)
+        self.index = faiss.IndexIVFFlat(faiss.IndexFlatIP(width), width, CELLS, faiss.METRIC_INNER_PRODUCT)
         self.index.cp.seed, self.index.cp.niter = 1, ROUNDS
         self.index.cp.max_points_per_centroid = TRAINED_ON
-        self.index.nprobe = min(probed or max(1, PROBED // width), cells)
-        chosen = np.random.default_rng(0).permutation(len(vectors))[: TRAINED_ON * cells]
+        self.index.nprobe = min(max(1, PROBED // width), CELLS)
+        chosen = np.random.default_rng(0).permutation(len(vectors))[: TRAINED_ON * CELLS]
         self.index.train(units(vectors[np.sort(chosen)]))
         for first in range(0, len(vectors), ROWS):
             self.index.add(units(vectors[first : first + ROWS]))
@@ -75,7 +75,7 @@ def build(vectors: NDArray[np.floating]) -> Neighbours:
     """Makes (songs, width) vectors ready to be searched.
 
     Raises:
-        BenchError: there are more than `MOST_EXACT`, and faiss is not installed.
+        BenchError: there are `MOST_EXACT` or more, and faiss is not installed.
     """
     return Exact(vectors) if len(vectors) < MOST_EXACT else Cells(vectors)
 

@@ -13,7 +13,6 @@ from crnn_bench.app.page_look import look as look
 from crnn_bench.app.page_playlist import Mixer
 from crnn_bench.app.page_views import escaped
 
-CACHE_SECONDS = (600, 3600)  # every so often uploads of more than this age are removed
 SONG = "api/songs/{key}/{number}"
 LIBRARY = "api/library/{number}"
 
@@ -31,7 +30,7 @@ def build(
     """Builds the page; `gradio.mount_gradio_app(…, **look())` mounts it.
 
     Args:
-        name: the experiment's.
+        name: the experiment's; its underscores are shown as spaces.
         question: what it asks, in a sentence or two; may be empty.
         models: those to choose among, the best first.
         hearing: does the work.
@@ -41,7 +40,8 @@ def build(
         n_waiting: visitors that may wait.
     """
     listener, mixer = Listener(models, hearing, SONG), Mixer(hearing, LIBRARY)
-    blocks = gradio.Blocks(title=name, analytics_enabled=False, delete_cache=CACHE_SECONDS)
+    name = name.replace("_", " ")
+    blocks = gradio.Blocks(title=name, analytics_enabled=False)
     with blocks:
         gradio.HTML(_head(name, question), elem_classes="intro")
         with gradio.Tabs():

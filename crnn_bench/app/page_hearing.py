@@ -37,6 +37,8 @@ def telling(progress: gradio.Progress) -> Callable[[float, str], None]:
 
 
 def refuse(path: str) -> None:
-    """Raises `BenchError` for a file whose name says that it is no song."""
+    """Raises `BenchError` for a file whose name says that it is no song, and for one that is not kept any more."""
     if Path(path).suffix.lower() not in ENDINGS:
         raise BenchError(f"{Path(path).name} is no song that can be heard here; give one of {', '.join(ENDINGS)}")
+    if not Path(path).is_file():
+        raise BenchError(f"{Path(path).name} is not kept any more, as nobody asked for long; give it again")

@@ -10,6 +10,7 @@ import gradio
 from crnn_bench.app import page_views as views
 from crnn_bench.app.examples import Example
 from crnn_bench.app.page_hearing import ENDINGS, PROGRESS, Hearing, Model, refuse, telling
+from crnn_bench.audio import UnusableAudioError
 from crnn_bench.errors import BenchError
 
 ALL = "all"  # the choice to compare the models
@@ -42,22 +43,24 @@ class Listener:
             return "", views.fault(str(error)), "", ""
         if key == ALL:
             done, answers = views.status("All models have answered."), heard["models"]
-            return done, views.agreement(answers), views.comparison(answers), ""
+            return done, views.agreement(answers, heard["remark"]), views.comparison(answers), ""
         (model,) = heard["models"]
         said = "Not like anything that the model knows." if views.is_unknown(model) else f"It says: {model['label']}."
         similar = views.similar(model, self.address)
         return views.status(said), views.answer(model, heard["remark"]), views.timeline(model), similar
 
     def measure(self, path: str | None, progress: gradio.Progress = PROGRESS) -> tuple[str, str]:
-        """Features and picture; nothing where the answer has said already why there are none."""
+        """Features or why there are none, and picture; nothing where the answer has said already what is wrong."""
         if path is None:
             return "", ""
         try:
             refuse(path)
             rows = self.hearing.ask("features", path, tell=telling(progress))
             picture = self.hearing.ask("spectrogram", path)
-        except BenchError:
+        except UnusableAudioError:
             return "", ""
+        except BenchError as error:
+            return views.fault(str(error)), ""
         return views.features(rows), views.spectrogram(picture, _name(path))
 
 
@@ -96,12 +99,16 @@ def build(listener: Listener, examples: Sequence[Example]) -> None:
     status = gradio.HTML(elem_id="status")
     answers = [status, said, course, similar]
     hidden: Mapping[str, Any] = {"api_visibility": "private"}
-    asked = {"fn": listener.answer, "inputs": [song, model], "outputs": answers, "show_progress_on": said, **hidden}
-    example.input(lambda index: _given(examples, index), example, song, trigger_mode="always_last", **hidden)
+    song.change(listener.start, song, [*answers, features, picture], **hidden)
+    last = {"trigger_mode": "always_last", **hidden}  # what is chosen while something else is answered is not lost
+    asked = gradio.on(
+        [song.change, model.input], listener.answer, [song, model], answers, show_progress_on=said, **last
+    )
+    measured = song.change(listener.measure, song, [features, picture], show_progress_on=features, **last)
+    over = {"cancels": [asked, measured], **hidden}  # answers to the song before are not shown beside the next one
+    song.clear(None, **over)
+    example.input(lambda index: _given(examples, index), example, song, trigger_mode="always_last", **over)
     song.upload(lambda: None, None, example, **hidden)
-    begun = song.change(listener.start, song, [*answers, features, picture], **hidden)
-    begun.then(**asked).then(listener.measure, song, [features, picture], show_progress_on=features, **hidden)
-    model.input(**asked, trigger_mode="always_last")  # a choice that is made while another is answered is not lost
 
 
 def _given(examples: Sequence[Example], index: int | None) -> Any:

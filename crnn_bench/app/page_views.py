@@ -3,6 +3,7 @@
 import base64
 import html
 import math
+import urllib.parse
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
@@ -58,8 +59,11 @@ def answer(model: Answer, remark: str | None) -> str:
         head += "from the training songs than songs that the model knows do, so do not rely on it.</p>"
     else:
         head = f'<p class="verdict"><span class="label">{label}</span> <span>{percent(probability)}</span></p>'
-    noted = f'<p class="about">{escaped(remark)}</p>' if remark else ""
-    return f'<section aria-label="Answer">{head}{noted}{_bars(model)}{trust(model)}</section>'
+    return f'<section aria-label="Answer">{head}{_noted(remark)}{_bars(model)}{trust(model)}</section>'
+
+
+def _noted(remark: str | None) -> str:
+    return f'<p class="about">{escaped(remark)}</p>' if remark else ""
 
 
 def is_unknown(model: Answer) -> bool:
@@ -159,9 +163,9 @@ def similar(model: Answer, address: str) -> str:
         model: of `Analysis.analyse`.
         address: of a player's song, with the model's `key` and the song's `number` in braces.
     """
-    rows = ""
+    rows, key = "", urllib.parse.quote(model["key"], safe="")
     for one in model["similar"][:MOST_SIMILAR]:
-        place = address.format(key=model["key"], number=one["number"]) if one["playable"] else None
+        place = address.format(key=key, number=one["number"]) if one["playable"] else None
         rows += song(one, f"similarity {one['similarity']:.2f}", place)
     return f'<section><h3>Similar songs that it knows</h3><ol class="songs">{rows}</ol></section>' if rows else ""
 
@@ -195,16 +199,16 @@ def _saved(text: str, kind: str, ending: str) -> str:
     return f'<a class="link" download="playlist.{ending}" href="{source}">Save as {ending.upper()}</a>'
 
 
-def agreement(models: Sequence[Answer]) -> str:
-    """What most models say, of those that know such music."""
+def agreement(models: Sequence[Answer], remark: str | None) -> str:
+    """What most models say, of those that know such music; `remark` as in `answer`."""
     labels = [model["label"] for model in models if not is_unknown(model)]
     if not labels:
-        return '<p class="verdict unknown">Not like anything that any of them knows</p>'
+        return f'<p class="verdict unknown">Not like anything that any of them knows</p>{_noted(remark)}'
     shared = max(dict.fromkeys(labels), key=labels.count)
     said = f"{labels.count(shared)} of {len(models)} models say {escaped(shared)}"
     strangers = len(models) - len(labels)
     unknown = f"<p>To {strangers} of them the song is not like anything that they know.</p>" if strangers else ""
-    return f'<section aria-label="Answer"><p class="verdict">{said}</p>{unknown}</section>'
+    return f'<section aria-label="Answer"><p class="verdict">{said}</p>{_noted(remark)}{unknown}</section>'
 
 
 def comparison(models: Sequence[Answer]) -> str:
@@ -231,7 +235,9 @@ def features(rows: Sequence[Answer]) -> str:
         f"<td>{_number(row['variance'])}</td></tr>"
         for row in rows
     )
-    table = _table("Over the song’s first two minutes", ("Feature", "Mean", "Variance"), body)
+    table = _table(
+        "Over the whole song, or the first two minutes of a longer one", ("Feature", "Mean", "Variance"), body
+    )
     return f"<section><h3>Features of the song</h3>{_scrolled(table, 'Features of the song')}</section>"
 
 

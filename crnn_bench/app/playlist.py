@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from crnn_bench import fetching, shelf, songs
+from crnn_bench import fetching, listening, shelf, songs
 from crnn_bench.app import library as libraries
 from crnn_bench.app import listeners, neighbours, selection
 from crnn_bench.app import taste as tastes
@@ -24,23 +24,11 @@ from crnn_bench.errors import BenchError
 from crnn_bench.shelf import Shelved
 from crnn_bench.songs import Songs
 from crnn_bench.terminal import console, say, show, table_of
-from crnn_bench.whole import replacing
+from crnn_bench.whole import replacing, writable
 
 ENDINGS = (".m3u8", ".m3u", ".json")
 NAMED = 3  # unknown songs of a history, and files that cannot be heard
-COLUMNS = (
-    "track_id",
-    "path",
-    "artist",
-    "album",
-    "title",
-    "seconds",
-    "label",
-    "closeness",
-    "similarity",
-    "seed",
-    "reason",
-)
+LIKE, A_LITTLE = 0.5, 0.2  # cosines from which a song is called like another one, or a little
 
 
 class Given(TypedDict, total=False):
@@ -129,8 +117,15 @@ def choose(
         similarity=cosines.max(axis=1, initial=-1).astype(float),
         seed=taste.songs.table["title"].iloc[closest].to_numpy(),
     )
-    table["reason"] = [f"like {row.seed} ({row.similarity:.2f}); {row.label}" for row in table.itertuples()]
+    table["reason"] = [f"{_like(row.similarity, row.seed)}; {row.label}" for row in table.itertuples()]
     return Playlist(table.astype({"seconds": float}), variety, found.notes)
+
+
+def _like(similarity: float, seed: str) -> str:
+    """How far a song resembles the one of the taste that it is closest to, in words that claim no more than it does."""
+    if similarity < A_LITTLE:
+        return f"not much like any; closest to {seed} ({similarity:.2f})"
+    return f"{'like' if similarity >= LIKE else 'a little like'} {seed} ({similarity:.2f})"
 
 
 def make(
@@ -186,10 +181,11 @@ def _unheard(shelved: Shelved, heard: Songs) -> Songs:
         say("which songs the model was trained on is not known; where they are in the library, it looks too good")
         return heard
     known = shelved.songs.table
-    places = tastes.located(heard, known["path"][known["part"] != "test"].tolist(), [Path()])
-    left = np.setdiff1d(np.arange(len(heard)), places)
-    if len(left) < len(heard):
-        say(f"{len(heard) - len(left)} songs are left out, since the model was trained with them or chosen by them")
+    used = known[known["part"] != "test"]
+    names = used["path"].tolist() + used["track_id"].tolist()  # by both, for the music may have moved
+    left = np.setdiff1d(np.arange(len(heard)), tastes.located(heard, names, [Path()]))
+    number = len(heard) - len(left)
+    say(f"{number} of {len(heard)} songs are left out, since the model was trained with them or chosen by them")
     if not len(left):
         raise BenchError("the model was made with all songs of the library; give another folder or model")
     return heard.where(left)
@@ -200,15 +196,15 @@ def _refuse(length: int, variety: float, out: Path | None) -> None:
     selection.refuse(length, variety)
     if out and out.suffix not in ENDINGS:
         raise BenchError(f"--out {out}: its name must end in {' or '.join(ENDINGS)}")
-    if out and out.is_dir():
-        raise BenchError(f"--out {out} is a folder; name a file in it")
+    if out and not writable(out):
+        raise BenchError(f"--out {out}: cannot be written there; name a file in a folder of yours")
 
 
 def _indexed(bundle: Bundle, folder: Path) -> Songs:
     """The library, with progress in the terminal."""
-    columns = TextColumn("{task.description}"), BarColumn(bar_width=10), TimeRemainingColumn()
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(f"{folder}", total=1.0)
+    columns = TextColumn("{task.description}", markup=False), BarColumn(bar_width=10), TimeRemainingColumn()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(listening.readable(folder), total=1.0)
         heard = libraries.index(
             bundle, folder, lambda done, words: progress.update(task, completed=done, description=words)
         )
@@ -222,7 +218,8 @@ def _indexed(bundle: Bundle, folder: Path) -> Songs:
 
 def _by_seeds(bundle: Bundle, heard: Songs, folder: Path, seeds: Sequence[Path]) -> Taste:
     """The taste of some files; those that are not in the library are heard now."""
-    places = tastes.located(heard, list(map(str, seeds)), [Path(), folder])
+    seeds = list(dict.fromkeys(path.absolute() if path.exists() else path for path in seeds))
+    places = tastes.located(heard, list(map(str, seeds)), [folder])
     inside = heard.where(np.unique(places[places >= 0]))
     outside = [path for path, place in zip(seeds, places, strict=True) if place < 0]
     return tastes.of(songs.joined([inside, libraries.hear(bundle, outside)]) if outside else inside)

@@ -18,6 +18,7 @@ from crnn_bench.songs import Songs
 
 MOST_SINGLE = 20  # songs that stand for themselves; of more, k-means centres do
 CENTRES = 12
+MOST_PLAYS = 1e12  # of a line of a history; sums of larger numbers would overflow
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,9 @@ def of(songs: Songs, plays: NDArray[np.float64] | None = None) -> Taste:
         return Taste(songs, plays, directions, shares, genres)
     from sklearn.cluster import KMeans
 
-    means = KMeans(CENTRES, n_init=4, random_state=0).fit(directions, sample_weight=shares)
-    weights = _summed(means.labels_, shares, CENTRES)
+    number = min(CENTRES, len(np.unique(directions, axis=0)))
+    means = KMeans(number, n_init=4, random_state=0).fit(directions, sample_weight=shares)
+    weights = _summed(means.labels_, shares, number)
     return Taste(songs, plays, units(means.cluster_centers_[weights > 0]), weights[weights > 0], genres)
 
 
@@ -82,15 +84,18 @@ def history(path: Path) -> pd.DataFrame:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise BenchError(f"{path} is no CSV table ({str(error).splitlines()[0]}); it needs a column path") from None
+    if not isinstance(table.index, pd.RangeIndex):  # pandas takes what is too much for names of rows
+        raise BenchError(f"{path}: its lines have more fields than its first; put paths with commas in quotes")
     if "path" not in table:
         raise BenchError(
             f"{path} has no column path, but {', '.join(map(str, table.columns))}; exports of Last.fm and ListenBrainz "
             "name artists and titles: match them with files first, and write columns path and plays"
         )
     plays = pd.to_numeric(table["plays"], errors="coerce") if "plays" in table else pd.Series(1.0, table.index)
-    bad = table.index[~(np.isfinite(plays) & (plays >= 0))]
+    bad = table.index[~plays.between(0, MOST_PLAYS)]
     if len(bad):
-        raise BenchError(f"{path}, line {bad[0] + 2}: plays must be a number from 0, got {table['plays'][bad[0]]!r}")
+        given = f"got {table['plays'][bad[0]]!r}"
+        raise BenchError(f"{path}, line {bad[0] + 2}: plays must be a number from 0 to {MOST_PLAYS:g}, {given}")
     return table.assign(plays=plays).groupby("path", sort=False, as_index=False)["plays"].sum()
 
 
@@ -113,6 +118,6 @@ def located(library: Songs, names: Sequence[str], folders: Sequence[Path]) -> ND
         real = {os.path.realpath(path): place for place, path in enumerate(table["path"]) if path}
         for number, name in enumerate(names):
             if found[number] < 0:
-                ways = (os.path.realpath(folder / name) for folder in folders)
+                ways = (os.path.realpath(folder / name) for folder in folders if "\0" not in name)
                 found[number] = next((real[way] for way in ways if way in real), -1)
     return np.array(found, np.int64)

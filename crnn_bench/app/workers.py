@@ -88,6 +88,8 @@ class Workers:
             raise Busy(f"too many others are being served just now; try again in {RETRY_SECONDS} seconds")
         try:
             worker = self._next(gone)
+            if worker.is_lost():
+                worker = self._replacement(worker)
             try:
                 return worker.do((task, arguments), tell or (lambda share, words: None), self._seconds)
             finally:
@@ -144,6 +146,10 @@ class _Worker:
     def pid(self) -> int:
         return self._process.pid or 0
 
+    def is_lost(self) -> bool:
+        """Whether it ended while it had nothing to do; killed for its memory, perhaps."""
+        return self._open and not self._process.is_alive()
+
     def is_fit(self) -> bool:
         return not self._broken and self._process.is_alive()
 
@@ -175,7 +181,7 @@ class _Worker:
         until = time.monotonic() + seconds
         while True:
             if not self._pipe.poll(max(0.0, until - time.monotonic())):
-                raise TooLongError(f"it takes more than the {seconds:.0f} seconds that there are for one file")
+                raise TooLongError(f"it takes more than the {seconds:.0f} seconds that there are for it")
             try:
                 kind, content = self._pipe.recv()
             except Ended:
