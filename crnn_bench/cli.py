@@ -234,6 +234,8 @@ def _playlist(options: argparse.Namespace) -> None:
     _be_quiet()
     from crnn_bench.app import playlist
 
+    if options.evaluate and options.out:
+        raise BenchError("--out writes a list, and --evaluate makes none; leave one out")
     if options.evaluate:
         playlist.evaluate(options.model, options.library, options.length, options.variety, options.tracking_uri)
     else:

@@ -454,7 +454,7 @@ def test_seeds_give_a_list_without_copies(
 
 
 def test_a_copy_that_lies_far_from_its_source_is_known_all_the_same(model: Bundle, toys: Path) -> None:  # noqa: F811
-    heard = playlist._indexed(model, toys / "music")
+    heard = playlist.indexed(model, toys / "music")
     names = heard.table["track_id"].tolist()
     source, copy = names.index("artist-1/album-1/song-1.wav"), names.index("copy.mp3")
     vectors = np.random.default_rng(0).normal(size=heard.vectors.shape).astype(np.float32)
@@ -524,7 +524,7 @@ def test_songs_that_the_model_knows_are_left_out_wherever_they_lie_now(
     Songs(table, np.zeros((4, 2), np.float32), np.zeros((4, 4), np.float32), ("a", "b", "c", "d")).save(
         tmp_path / "songs" / f"{path.stem}.parquet"
     )
-    heard = playlist._indexed(model, toys / "music")
+    heard = playlist.indexed(model, toys / "music")
     (shelved,) = shelf.models(path)
     left = playlist._unheard(shelved, heard)
     assert set(heard.table["track_id"]) - set(left.table["track_id"]) == set(names)
@@ -540,7 +540,7 @@ def test_a_file_here_comes_before_one_of_that_name_in_the_library(
     name = Path("artist-1/album-1/song-1.wav")
     (tmp_path / name.parent).mkdir(parents=True)
     shutil.copy(toys / "music" / "artist-2" / "album-1" / "song-1.wav", tmp_path / name)
-    heard = playlist._indexed(model, toys / "music")
+    heard = playlist.indexed(model, toys / "music")
     monkeypatch.chdir(tmp_path)
     (here,) = playlist._by_seeds(model, heard, toys / "music", [name, name]).songs.table["path"]
     assert here == str(tmp_path / name)

@@ -153,7 +153,7 @@ def make(
     """
     _refuse(length, variety, out)
     bundle = shelf.best(fetching.place(model, tracking_uri)).bundle
-    heard = _indexed(bundle, library)
+    heard = indexed(bundle, library)
     seeds, history = given.get("seeds"), given.get("history")
     liked = _by_history(heard, library, history) if history else _by_seeds(bundle, heard, library, seeds or ())
     made = choose(heard, liked, length, variety)
@@ -172,7 +172,7 @@ def evaluate(model: str, library: Path, length: int, variety: float, tracking_ur
     """
     _refuse(length, variety, None)
     shelved = shelf.best(fetching.place(model, tracking_uri))
-    return listeners.report(_unheard(shelved, _indexed(shelved.bundle, library)), length, variety)
+    return listeners.report(_unheard(shelved, indexed(shelved.bundle, library)), length, variety)
 
 
 def _unheard(shelved: Shelved, heard: Songs) -> Songs:
@@ -200,8 +200,8 @@ def _refuse(length: int, variety: float, out: Path | None) -> None:
         raise BenchError(f"--out {out}: cannot be written there; name a file in a folder of yours")
 
 
-def _indexed(bundle: Bundle, folder: Path) -> Songs:
-    """The library, with progress in the terminal."""
+def indexed(bundle: Bundle, folder: Path) -> Songs:
+    """The songs of a folder, as `library.index` hears them; tells progress and what had to be left out."""
     columns = TextColumn("{task.description}", markup=False), BarColumn(bar_width=10), TimeRemainingColumn()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(listening.readable(folder), total=1.0)

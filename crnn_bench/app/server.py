@@ -99,13 +99,9 @@ def _indexed(place: Path, library: Path | None, folder: Path) -> Path | None:
     if library is None:
         return None
     from crnn_bench import shelf
-    from crnn_bench.app.library import faults, index
+    from crnn_bench.app import playlist
 
-    bundle = shelf.best(place).bundle
-    found = index(bundle, library, lambda share, words: say(words))
-    for track, why in faults(bundle, library).items():
-        say(f"{track} cannot be heard: {why}")
-    return found.save(folder / "library.parquet")
+    return playlist.indexed(shelf.best(place).bundle, library).save(folder / "library.parquet")
 
 
 def _run(place: Path, library: Path | None, folder: Path, listening: socket.socket) -> None:
