@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -40,9 +41,22 @@ class Served:
         return self.url
 
 
+def children(pid: int) -> list[int]:
+    """Of a process, by Linux's own list."""
+    return [int(one) for task in Path(f"/proc/{pid}/task").iterdir() for one in (task / "children").read_text().split()]
+
+
+def await_end(pids: list[int]) -> None:
+    """Waits for processes that have no reason any more to live."""
+    until = time.monotonic() + START_SECONDS
+    while alive := [pid for pid in pids if Path(f"/proc/{pid}").exists()]:
+        assert time.monotonic() < until, alive
+        time.sleep(0.1)
+
+
 @contextmanager
 def server(place: Path, temporary: Path, *more: str) -> Iterator[Served]:
-    """Starts `crnn-bench serve` on a free port, and ends it as a service manager does."""
+    """Starts `crnn-bench serve` on a free port, and ends it as a service manager does; nothing of it is left."""
     temporary.mkdir(exist_ok=True)
     command = [sys.executable, "-m", "crnn_bench", "serve", str(place), "--port", "0", *more]
     environment = {**os.environ, "TMPDIR": str(temporary), "OMP_NUM_THREADS": "1"}
@@ -54,10 +68,12 @@ def server(place: Path, temporary: Path, *more: str) -> Iterator[Served]:
         assert address, f"expected the line with the address, got {said!r}"
         yield Served(address[0], place, temporary, process.pid)
     finally:
+        workers = children(process.pid) if process.poll() is None else []
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=START_SECONDS)
         assert process.returncode == 0
         assert list(temporary.iterdir()) == []
+        await_end(workers)
 
 
 @pytest.fixture(scope="session")

@@ -101,7 +101,9 @@ def test_a_body_that_would_take_hours_is_given_up(monkeypatch: pytest.MonkeyPatc
     assert sent == []
 
 
-def test_a_site_elsewhere_cannot_ask_in_a_visitors_name(tmp_path: Path) -> None:
+def test_a_site_elsewhere_cannot_ask_in_a_visitors_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fence, "_fetch_nothing", lambda: None)  # which is about gradio, and not undone
+
     async def ask(site: str) -> int:
         async with client(fence.fenced(eager, tmp_path)) as one:
             answer = await one.post("/api/analyse", content=b"x", headers={"sec-fetch-site": site})
@@ -114,9 +116,10 @@ def test_a_site_elsewhere_cannot_ask_in_a_visitors_name(tmp_path: Path) -> None:
 @contextlib.contextmanager
 def running(app: Asgi) -> Iterator[tuple[str, int]]:
     """uvicorn with our connections; the address."""
-    server = uvicorn.Server(
-        uvicorn.Config(app, http=connections.Impatient, ws="none", lifespan="off", log_level="error")
+    config = uvicorn.Config(
+        app, http=connections.Impatient, ws="none", lifespan="off", log_level="error", timeout_keep_alive=1
     )
+    server = uvicorn.Server(config)
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen()

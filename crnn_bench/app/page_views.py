@@ -35,6 +35,7 @@ def status(words: str) -> str:
 
 
 def percent(share: float) -> str:
+    """`82 %`; `2.0 %` below ten."""
     return f"{100 * share:.0f} %" if share >= 0.095 or share == 0 else f"{100 * share:.1f} %"
 
 
@@ -67,6 +68,7 @@ def _noted(remark: str | None) -> str:
 
 
 def is_unknown(model: Answer) -> bool:
+    """Whether the song is like nothing that the model knows, as far as it can tell."""
     return model["familiar"] is not None and not model["familiar"]["known"]
 
 
