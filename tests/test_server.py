@@ -10,6 +10,7 @@ import socket
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +25,7 @@ import soundfile
 
 from crnn_bench import audio, cli, listening, shelf
 from crnn_bench.app import api
+from crnn_bench.app import server as command
 from crnn_bench.app.analysis import Model
 from crnn_bench.app.workers import Workers
 from crnn_bench.features.gtzan_table import GtzanTable
@@ -251,6 +253,30 @@ def test_too_many_are_told_when_to_come_again(slow: tuple[Any, Path]) -> None:
         if answer.status_code == 503:
             assert int(answer.headers["retry-after"]) > 0
             assert "try again" in answer.json()["detail"]
+
+
+def test_as_many_can_wait_as_there_are_places(tmp_path: Path) -> None:
+    """Each waits in a thread of its own; with fewer threads, nobody would ever be told that there are too many."""
+    desk = Workers(Slow, 1, 0)
+    places = command.WORKERS + command.WAITING
+
+    async def wait() -> None:
+        met = threading.Barrier(places + 1)
+        async with command._living(tmp_path, desk)(None):
+            await asyncio.gather(*(asyncio.to_thread(met.wait, PATIENCE_SECONDS) for _ in range(places + 1)))
+
+    asyncio.run(wait())
+    assert desk.pids == [] or not any(Path(f"/proc/{pid}").exists() for pid in desk.pids), "the workers end with it"
+
+
+def test_what_killed_servers_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    names = [f"crnn-bench-{gone.pid}-a", f"crnn-bench-{os.getpid()}-b", "crnn-bench-old", f"other-{gone.pid}-c"]
+    for name in names:
+        (tmp_path / name / "page").mkdir(parents=True)
+    command._remove_stale(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names[1:])
 
 
 def test_tasks_that_crash_or_never_end_are_told(slow: tuple[Any, Path], capfd: pytest.CaptureFixture[str]) -> None:

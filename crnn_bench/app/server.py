@@ -6,22 +6,29 @@ import functools
 import importlib.util
 import json
 import os
+import shutil
 import signal
 import socket
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from crnn_bench import fetching, songs, wording
 from crnn_bench.errors import BenchError
 from crnn_bench.songs import Songs
 from crnn_bench.terminal import say
 
+if TYPE_CHECKING:
+    from crnn_bench.app.workers import Workers
+
 NEEDED = ("gradio", "fastapi", "uvicorn", "multipart")
 WORKERS = 2  # processes that hear; on 2 cores each has one to itself
 WAITING = 24  # requests that may wait for them: with 2 s each for some 24 s
+SPARE_THREADS = 8  # for uploads that are written, and the sweep
+FOLDER = "crnn-bench-"  # in the system's folder for temporary files; then the process's number
 ROUND_SECONDS = 30  # between two looks for uploads that nobody needs any more
 KEPT_SECONDS = 900  # that an upload of the page is kept after its last use
 GRACE_SECONDS = 3  # for answers under way when the server is stopped
@@ -81,7 +88,8 @@ def _bound(host: str, port: int) -> socket.socket:
 @contextlib.contextmanager
 def _folder() -> Iterator[Path]:
     """The only folder that the server writes into; it is gone with the server."""
-    with tempfile.TemporaryDirectory(prefix="crnn-bench-", ignore_cleanup_errors=True) as name:
+    _remove_stale(Path(tempfile.gettempdir()))
+    with tempfile.TemporaryDirectory(prefix=f"{FOLDER}{os.getpid()}-", ignore_cleanup_errors=True) as name:
         folder = Path(name).resolve()
         tempfile.tempdir = str(folder)  # of uploads that are being received
         os.environ.update(QUIET, TMPDIR=str(folder), GRADIO_TEMP_DIR=str(folder / "page"))
@@ -92,6 +100,19 @@ def _folder() -> Iterator[Path]:
             yield folder
         finally:
             tempfile.tempdir = None
+
+
+def _remove_stale(folder: Path) -> None:
+    """Removes what servers of this user left that were killed and could not."""
+    for path in folder.glob(f"{FOLDER}*-*"):
+        number = path.name.removeprefix(FOLDER).partition("-")[0]
+        if number.isdigit() and not path.is_symlink() and path.stat().st_uid == os.getuid():
+            try:
+                os.kill(int(number), 0)
+            except ProcessLookupError:
+                shutil.rmtree(path, ignore_errors=True)
+            except (PermissionError, OverflowError):  # someone's process has this number now
+                continue
 
 
 def _indexed(place: Path, library: Path | None, folder: Path) -> Path | None:
@@ -107,7 +128,7 @@ def _indexed(place: Path, library: Path | None, folder: Path) -> Path | None:
 def _run(place: Path, library: Path | None, folder: Path, listening: socket.socket) -> None:
     import uvicorn
 
-    from crnn_bench.app import fence
+    from crnn_bench.app import connections, fence
     from crnn_bench.app.analysis import Analysis
     from crnn_bench.app.workers import Workers
 
@@ -117,7 +138,7 @@ def _run(place: Path, library: Path | None, folder: Path, listening: socket.sock
         app = fence.fenced(_app(place, library, folder, models, workers), folder / "page")
         config = uvicorn.Config(
             app,
-            http="h11",
+            http=connections.Impatient,
             ws="none",
             log_level="error",
             h11_max_incomplete_event_size=MOST_HEAD_BYTES,
@@ -129,7 +150,7 @@ def _run(place: Path, library: Path | None, folder: Path, listening: socket.sock
         uvicorn.Server(config).run(sockets=[listening])
 
 
-def _app(place: Path, library: Path | None, folder: Path, models: list[Any], workers: Any) -> Any:
+def _app(place: Path, library: Path | None, folder: Path, models: list[Any], workers: "Workers") -> Any:
     """The API, and the page at `/`."""
     import gradio
 
@@ -139,7 +160,7 @@ def _app(place: Path, library: Path | None, folder: Path, models: list[Any], wor
     own = placed.get(models[0].key)
     mixed = own if library is None else songs.load(library)
     files = {key: some.table["path"].tolist() for key, some in placed.items()}
-    app = api.build(models, workers, files, _files(mixed), folder / "requests", _swept(folder))
+    app = api.build(models, workers, files, _files(mixed), folder / "requests", _living(folder, workers))
     found = examples.write(folder / "examples", own)
     picked = [] if mixed is None else mixed.table[PICKED].reset_index(names="number").to_dict("records")
     about = _about(place)
@@ -170,14 +191,21 @@ def _placed(place: Path, keys: list[str]) -> dict[str, Songs]:
     return {key: songs.load(path) for key, path in paths.items() if path.is_file()}
 
 
-def _swept(folder: Path) -> Any:
-    """A lifespan in which uploads that were not used for a while go, those that broke off among them."""
+def _living(folder: Path, workers: "Workers") -> Any:
+    """A lifespan in which uploads that were not used for a while go, those that broke off among them.
+
+    Each request that waits has a thread of its own, so that the workers' line is what bounds them; the workers end
+    before the threads, which wait for them.
+    """
 
     @contextlib.asynccontextmanager
     async def lifespan(app: object) -> AsyncIterator[None]:
+        threads = ThreadPoolExecutor(WORKERS + WAITING + SPARE_THREADS)
+        asyncio.get_running_loop().set_default_executor(threads)
         task = asyncio.create_task(_sweep(folder / "page"))
         yield
         task.cancel()
+        await asyncio.to_thread(workers.close)
 
     return lifespan
 
