@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from crnn_bench import cli
+
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "crnn_bench"
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -199,3 +201,15 @@ def test_experiment_is_a_page() -> None:
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
     assert max((node.end_lineno or 0) - node.lineno + 1 for node in functions) <= 60
     assert len((PACKAGE / "experiment.py").read_text().splitlines()) <= 250
+
+
+def test_the_container_copies_what_there_is_and_its_command_is_ours() -> None:
+    lines = (ROOT / "Containerfile").read_text().splitlines()
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    copied = [name for line in lines if re.match(r"COPY (?!--)", line) for name in line.split()[1:-1]]
+    assert copied
+    assert [name for name in copied if not (ROOT / name).exists() or f"!{name}" not in ignored] == []
+    entry, command = (json.loads(line.split(maxsplit=1)[1]) for line in lines if re.match(r"(ENTRYPOINT|CMD) ", line))
+    chosen = cli._parser().parse_args([*entry[1:], *command])
+    assert chosen.command is cli._serve
+    assert [f"EXPOSE {chosen.port}"] == [line for line in lines if line.startswith("EXPOSE")]
