@@ -111,7 +111,13 @@ def _parser() -> argparse.ArgumentParser:
         "--evaluate", action="store_true", help="how well it foretells listeners made up from the labels"
     )
     playlist.add_argument("--length", type=int, default=20, metavar="N", help="songs (default 20)")
-    playlist.add_argument("--variety", type=float, default=0.3, metavar="0..1", help="0: the closest (default 0.3)")
+    playlist.add_argument(
+        "--variety",
+        type=float,
+        default=0.3,
+        metavar="0..1",
+        help="0: the closest, within limits of artists and albums (default 0.3)",
+    )
     playlist.add_argument("--out", type=Path, metavar="LIST", help="write it to a .m3u8 or .json")
     for hearing in (predict, serve, playlist):
         hearing.add_argument(

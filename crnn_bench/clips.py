@@ -88,7 +88,7 @@ def _places(cells: Sequence[Result]) -> dict[str, tuple[Dataset, pd.Series]]:
 def _middle(place: tuple[Dataset, pd.Series]) -> NDArray[np.float32]:
     """The samples of a clip, as loud as can be."""
     dataset, song = place
-    samples = dataset.read(song, SAMPLE_RATE)
+    samples = playing.samples(dataset, song, SAMPLE_RATE)
     length = min(len(samples), int(CLIP_SECONDS * SAMPLE_RATE))
     first = (len(samples) - length) // 2
     middle = samples[first : first + length]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from crnn_bench import plugins
@@ -20,7 +21,7 @@ def dataset(parameters: Mapping[str, Any]) -> Dataset:
     """A cell's dataset, built again from its parameters.
 
     Raises:
-        BenchError: its class is not there any more, takes other arguments today, or has no audio.
+        BenchError: its class is not there any more, or takes other arguments today.
     """
     cls = plugins.find(parameters["dataset"], Dataset)
     known = plugins.parameters(cls)
@@ -30,9 +31,18 @@ def dataset(parameters: Mapping[str, Any]) -> Dataset:
         built: Dataset = cls(**taken)
     except (TypeError, ValueError) as error:
         raise BenchError(f"{cls.__name__} of today does not take its arguments: {error}") from None
-    if built.features:
-        raise BenchError(f"{built.name} holds no audio")
     return built
+
+
+def samples(made: Dataset, song: pd.Series, sample_rate: int) -> NDArray[np.float32]:
+    """A song's mono samples (n,) at `sample_rate` Hz, as its dataset reads or makes them.
+
+    Raises:
+        BenchError: the dataset has no audio, but ready-made features.
+    """
+    if made.features:
+        raise BenchError(f"{made.name} holds no audio")
+    return made.read(song, sample_rate)
 
 
 def has_sound(path: str, parameters: Mapping[str, Any]) -> bool:
@@ -40,16 +50,15 @@ def has_sound(path: str, parameters: Mapping[str, Any]) -> bool:
     if path:
         return Path(path).is_file()
     try:
-        dataset(parameters)
+        return not dataset(parameters).features
     except BenchError:
         return False
-    return True
 
 
-def mp3(samples: NDArray[np.float32], sample_rate: int) -> bytes:
+def mp3(sound: NDArray[np.float32], sample_rate: int) -> bytes:
     """Mono samples (n,) at `sample_rate` Hz as a small MP3 file."""
     import soundfile
 
     buffer = io.BytesIO()
-    soundfile.write(buffer, samples, sample_rate, format="MP3", compression_level=COMPRESSION)
+    soundfile.write(buffer, sound, sample_rate, format="MP3", compression_level=COMPRESSION)
     return buffer.getvalue()

@@ -147,7 +147,7 @@ class Analysis:
             raise BenchError(f"{one.title} does not tell its songs")
         tell(0.0, "making the song")
         made = playing.dataset(one.bundle.about["parameters"])
-        return playing.mp3(made.read(one.songs.table.iloc[number], measures.RATE), measures.RATE)
+        return playing.mp3(playing.samples(made, one.songs.table.iloc[number], measures.RATE), measures.RATE)
 
     def playlist(
         self, seeds: Sequence[str], numbers: Sequence[int], length: int, variety: float, places: str, tell: Tell

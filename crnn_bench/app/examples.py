@@ -48,7 +48,7 @@ def _composed(folder: Path, artist: str) -> Example:
     track["track_id"] = f"{artist}/{ALBUM}/song-1"
     path = folder / f"composed by {artist}.wav"
     soundfile.write(path, toy.read(track, SAMPLE_RATE), SAMPLE_RATE)
-    return Example(f"{artist} of the toy dataset, composed by this program", path)
+    return Example(f"{artist} of the toy dataset on a new album, composed by this program", path)
 
 
 def _tested(folder: Path, songs: Songs) -> list[Example]:

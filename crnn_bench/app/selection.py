@@ -229,8 +229,8 @@ def _notes(length: int, n: int, others: int, limits: Limits, raised: Limits) -> 
         )
     if others:
         notes.append(
-            f"{others} songs are beyond their labels' shares of what was listened to: labels that are short of songs "
-            "have no more within the limits"
+            f"{others} songs are by labels that were listened to less, or never: of the others there are no more, or "
+            f"no more than {raised.per_artist} of an artist and {raised.per_album} of an album may come"
         )
     return notes
 

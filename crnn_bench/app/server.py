@@ -11,7 +11,7 @@ import signal
 import socket
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 NEEDED = ("gradio", "fastapi", "uvicorn", "multipart")
 WORKERS = 2  # processes that hear; on 2 cores each has one to itself
 WAITING = 24  # requests that may wait for them: with 2 s each for some 24 s
+MOST_PORT = 65535
 SPARE_THREADS = 8  # for uploads that are written, and the sweep
 FOLDER = "crnn-bench-"  # in the system's folder for temporary files; then the process's number
 ROUND_SECONDS = 30  # between two looks for uploads that nobody needs any more
@@ -61,7 +62,7 @@ def serve(model: str, host: str, port: int, library: Path | None, tracking_uri: 
     signal.signal(signal.SIGTERM, _interrupt)
     with contextlib.suppress(KeyboardInterrupt), _bound(host, port) as listening, _folder() as folder:
         place = fetching.place(model, tracking_uri)
-        _run(place, _indexed(place, library, folder), folder, listening)
+        _run(place, model, _indexed(place, library, folder), folder, listening)
 
 
 def _interrupt(number: int, frame: object) -> None:
@@ -70,6 +71,8 @@ def _interrupt(number: int, frame: object) -> None:
 
 def _bound(host: str, port: int) -> socket.socket:
     """A socket at the address, before any work is done in vain."""
+    if not 0 <= port <= MOST_PORT:
+        raise BenchError(f"--port {port}: expected 0 to {MOST_PORT}; 0 takes a free one")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         bound = socket.socket(family, kind, protocol)
@@ -78,6 +81,7 @@ def _bound(host: str, port: int) -> socket.socket:
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)
+        bound.listen()  # at once: another server that only bound the same address would be told too late
     except (OSError, OverflowError) as error:
         bound.close()
         reason = getattr(error, "strerror", None) or error
@@ -125,7 +129,7 @@ def _indexed(place: Path, library: Path | None, folder: Path) -> Path | None:
     return playlist.indexed(shelf.best(place).bundle, library).save(folder / "library.parquet")
 
 
-def _run(place: Path, library: Path | None, folder: Path, listening: socket.socket) -> None:
+def _run(place: Path, model: str, library: Path | None, folder: Path, listening: socket.socket) -> None:
     import uvicorn
 
     from crnn_bench.app import connections, fence
@@ -135,7 +139,8 @@ def _run(place: Path, library: Path | None, folder: Path, listening: socket.sock
     with contextlib.closing(Workers(functools.partial(Analysis, place, library), WORKERS, WAITING)) as workers:
         models = workers.ask("models")
         host, port = listening.getsockname()[:2]
-        app = fence.fenced(_app(place, library, folder, models, workers), folder / "page")
+        about = _about(place, model)
+        app = fence.fenced(_app(place, about, library, folder, models, workers), folder / "page")
         config = uvicorn.Config(
             app,
             http=connections.Impatient,
@@ -146,11 +151,22 @@ def _run(place: Path, library: Path | None, folder: Path, listening: socket.sock
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
         named = f"[{host}]" if ":" in host else host
-        say(f"{_about(place)['name']}: {len(models)} models, at http://{named}:{port} (Ctrl-C stops it)")
+        say(f"{about['name']}: {_counted(len(models))}, at http://{named}:{port} (Ctrl-C stops it)")
         uvicorn.Server(config).run(sockets=[listening])
 
 
-def _app(place: Path, library: Path | None, folder: Path, models: list[Any], workers: "Workers") -> Any:
+def _counted(n_models: int) -> str:
+    return "1 model" if n_models == 1 else f"{n_models} models"
+
+
+def _app(
+    place: Path,
+    about: Mapping[str, str],
+    library: Path | None,
+    folder: Path,
+    models: list[Any],
+    workers: "Workers",
+) -> Any:
     """The API, and the page at `/`."""
     import gradio
 
@@ -163,7 +179,6 @@ def _app(place: Path, library: Path | None, folder: Path, models: list[Any], wor
     app = api.build(models, workers, files, _files(mixed), folder / "requests", _living(folder, workers))
     found = examples.write(folder / "examples", own)
     picked = [] if mixed is None else mixed.table[PICKED].reset_index(names="number").to_dict("records")
-    about = _about(place)
     blocks = page.build(about["name"], about["question"], models, workers, found, picked, WORKERS, WAITING)
     given = {"allowed_paths": [str(folder / "examples")], "max_file_size": limits.LARGEST_BYTES, "ssr_mode": False}
     mounted = gradio.mount_gradio_app(app, blocks, path="/", **given, **page.look())
@@ -175,11 +190,11 @@ def _files(some: Songs | None) -> list[str]:
     return [] if some is None else some.table["path"].tolist()
 
 
-def _about(place: Path) -> dict[str, str]:
-    """The experiment's name and the question that its YAML opens with."""
+def _about(place: Path, model: str) -> dict[str, str]:
+    """The experiment's name and the question that its YAML opens with, where the place tells them."""
     told = (place if place.is_dir() else place.absolute().parent.parent) / "experiment.json"
     if not told.is_file():
-        return {"name": place.stem, "question": ""}
+        return {"name": place.stem if Path(model).expanduser().exists() else model, "question": ""}
     content = json.loads(told.read_text(encoding="utf-8"))
     return {"name": content["name"], "question": wording.question(content["yaml"])}
 
