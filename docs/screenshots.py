@@ -50,6 +50,7 @@ def hear(page: Any) -> None:
     page.goto(PAGE)
     pick(page, "Or an example")
     page.locator("#picture img").wait_for()
+    page.locator("#answer .verdict").wait_for()
     page.mouse.move(0, 0)
 
 
