@@ -242,6 +242,7 @@ def test_the_keyboard_suffices(page: Any, said: list[str]) -> None:
     for key in ("ArrowDown", "ArrowDown", "Enter"):
         page.keyboard.press(key)
     verdict(page)
+    page.locator("#picture img").wait_for()  # gradio answers 422 to the end of what has not begun
     reach(page, "Model")
     for key in ("ArrowDown", "ArrowDown", "Enter"):
         page.keyboard.press(key)
