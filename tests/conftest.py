@@ -44,6 +44,12 @@ def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_music(tmp_path_factory.mktemp("music"))
 
 
+@pytest.fixture(autouse=True, scope="module")
+def own_store() -> None:
+    """No tracking store of an earlier file's tests: MLflow writes the one that it is told into the environment."""
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
+
+
 @pytest.fixture(autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A feature cache of the test process's own, so that no test reads what a user has stored."""
