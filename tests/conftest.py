@@ -1,7 +1,10 @@
 """Small music that the tests make themselves: 4 artists × 3 albums × 3 songs of a few tones."""
 
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ from numpy.typing import NDArray
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["OMP_NUM_THREADS"] = "1"  # the test processes share the cores
 
+CHROMIUM = shutil.which("chromium")
 RATE = 16000
 ARTISTS = ("Alder", "Birch", "Cedar", "Dogwood")
 REAL_MUSIC = Path(__file__).parents[2] / "shared" / "data"
@@ -42,6 +46,15 @@ def write_music(root: Path, artists: int = 4, albums: int = 3, songs: int = 3, s
 def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """36 songs of 4 s, `artist/album/song.wav`; not to be changed."""
     return write_music(tmp_path_factory.mktemp("music"))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="no Playwright here; pip install playwright")
+    with playwright.sync_playwright() as started:
+        chromium = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -17,9 +16,9 @@ import pytest
 import requests
 
 from crnn_bench import cli
+from tests.conftest import CHROMIUM
 from tests.test_experiment import write_yaml
 
-CHROMIUM = shutil.which("chromium")
 SERVER_STARTS_WITHIN_SECONDS = 240
 PAGE_SHOWS_WITHIN_MILLISECONDS = 120_000  # on a loaded machine; a quiet one takes a few seconds
 QUIET = "for (const [k, v] of [['panelOpen_v1', 'false'], ['fab.autoOpenedOnFirstLoad_v1', 'true']])"
@@ -43,15 +42,6 @@ def out(tmp_path_factory: pytest.TempPathFactory, music: Path) -> Path:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         assert cli.main(["run", str(yaml), "--out", str(folder / "out")]) == 0
     return folder / "out"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="no Playwright here; pip install playwright")
-    with playwright.sync_playwright() as started:
-        chromium = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,9 @@ import pytest
 import soundfile
 
 from crnn_bench.app.limits import LARGEST_BYTES
-from tests.conftest import RATE, tones
+from tests.conftest import CHROMIUM, RATE, tones
 from tests.serving import Served, served, toy_place
 
-CHROMIUM = shutil.which("chromium")
 SHOWS_WITHIN_MILLISECONDS = 60_000  # on a loaded machine; a quiet one takes a second or two
 MODELS = 3
 WATCH = """() => {
@@ -30,15 +28,6 @@ pytestmark = [
     pytest.mark.skipif(not CHROMIUM, reason="no Chromium here; apt-get install chromium"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),  # Playwright's own, as it closes
 ]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="no Playwright here; pip install playwright")
-    with playwright.sync_playwright() as started:
-        chromium = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture
