@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,8 +42,12 @@ class Served:
 
 
 def children(pid: int) -> list[int]:
-    """Of a process, by Linux's own list."""
-    return [int(one) for task in Path(f"/proc/{pid}/task").iterdir() for one in (task / "children").read_text().split()]
+    """Of a process, by Linux's own list; threads that end meanwhile have none."""
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").glob("*"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            found += map(int, (task / "children").read_text().split())
+    return found
 
 
 def await_end(pids: list[int]) -> None:
@@ -68,7 +72,7 @@ def server(place: Path, temporary: Path, *more: str) -> Iterator[Served]:
         assert address, f"expected the line with the address, got {said!r}"
         yield Served(address[0], place, temporary, process.pid)
     finally:
-        workers = children(process.pid) if process.poll() is None else []
+        workers = children(process.pid)
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=START_SECONDS)
         assert process.returncode == 0

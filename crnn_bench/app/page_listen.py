@@ -102,18 +102,16 @@ def build(listener: Listener, examples: Sequence[Example]) -> None:
     song.change(listener.start, song, [*answers, features, picture], **hidden)
     last = {"trigger_mode": "always_last", **hidden}  # what is chosen while something else is answered is not lost
     asked = gradio.on(
-        [song.change, model.input], listener.answer, [song, model], answers, show_progress_on=said, **last
+        [song.change, model.change], listener.answer, [song, model], answers, show_progress_on=said, **last
     )
     measured = song.change(listener.measure, song, [features, picture], show_progress_on=features, **last)
     over = {"cancels": [asked, measured], **hidden}  # answers to the song before are not shown beside the next one
     song.clear(None, **over)
-    example.input(lambda index: _given(examples, index), example, song, trigger_mode="always_last", **over)
+    # Not `input`, which comes too where a field is only passed by, and not at once, for an upload empties the field.
+    picked = gradio.State(0)
+    example.change(lambda index, times: times + (index is not None), [example, picked], picked, **last)
+    picked.change(lambda index: str(examples[index].path), example, song, trigger_mode="always_last", **over)
     song.upload(lambda: None, None, example, **hidden)
-
-
-def _given(examples: Sequence[Example], index: int | None) -> Any:
-    """The example that was picked; the song stays where the field was only passed by."""
-    return gradio.skip() if index is None else str(examples[index].path)
 
 
 def _name(path: str) -> str:
