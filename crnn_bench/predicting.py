@@ -43,7 +43,6 @@ def answer(
     if timeline:
         _refuse_unwritable(timeline, len(files))
     chosen = shelf.best(fetching.place(model, tracking_uri))
-    tell = _tell_json if as_json else _tell
     if not as_json:
         say(_introduced(chosen))
     heard: dict[str, Timeline] = {}
@@ -55,7 +54,10 @@ def answer(
         except (UnusableAudioError, OSError) as error:
             fault = listening.reason(error)
             failures.append(f"{name}: {fault}")
-        tell(name, song, fault, top, chosen.familiarity)
+        if as_json:
+            _tell_json(name, song, fault, top, chosen)
+        else:
+            _tell(name, song, fault, top, chosen.familiarity)
         if timeline and song:
             heard[name] = song
     if timeline and heard:
@@ -95,20 +97,22 @@ def _tell(name: str, song: Timeline | None, fault: str, top: int, familiarity: F
         say(f"{name}: {fault}")
         return
     number = len(song.start_seconds)
-    slices = "1 slice" if number == 1 else f"{number} slices"
-    means = ", ".join(f"{label} {mean:.3f}" for label, mean in _ranked(song, top).items())
-    say(f"{name}: {song.label} by the vote of {slices}; mean probabilities {means}")
+    voted, kind = (f" by the vote of {number} slices", "mean probabilities") if number > 1 else ("", "probabilities")
+    ranked = ", ".join(f"{label} {mean:.3f}" for label, mean in _ranked(song, top).items())
+    say(f"{name}: {song.label}{voted}; {kind} {ranked}")
     if familiarity and not familiarity.known(song.vector):
         distance, most = familiarity.distance(song.vector[None])[0], familiarity.threshold
         say(f"    not like anything that this model knows: distance {distance:.3g}, {most:.3g} at most for known songs")
 
 
-def _tell_json(name: str, song: Timeline | None, fault: str, top: int, familiarity: Familiarity | None) -> None:
+def _tell_json(name: str, song: Timeline | None, fault: str, top: int, chosen: Shelved) -> None:
     """Prints a line of JSON, whose keys are those of every file."""
+    familiarity = chosen.familiarity
     print(
         json.dumps(
             {
                 "path": name,
+                "model": chosen.bundle.about["name"],
                 "label": song.label if song else None,
                 "probabilities": _ranked(song, top) if song else {},
                 "n_slices": len(song.start_seconds) if song else 0,

@@ -317,7 +317,7 @@ def test_the_page_fetches_nothing_for_a_visitor() -> None:
 
     before = processing_utils.async_ssrf_protected_get
     try:
-        fence.fenced(lambda scope, receive, send: asyncio.sleep(0), Path())
+        fence.fenced(lambda scope, receive, send: asyncio.sleep(0), Path(), only_here=True)
         with pytest.raises(BenchError, match="not fetched"):
             asyncio.run(processing_utils.async_ssrf_protected_download("https://example.org/a.wav", "/nowhere"))
     finally:

@@ -486,6 +486,12 @@ def test_a_vote_against_the_mean_is_told_with_its_probability(capsys: pytest.Cap
     assert capsys.readouterr().out == f"{said}, Dogwood 0.070\n"
 
 
+def test_a_song_that_is_heard_at_once_is_not_told_to_be_voted_on(capsys: pytest.CaptureFixture[str]) -> None:
+    song = Timeline(np.zeros(1), 9.0, np.array([[0.25, 0.0, 0.75, 0.0]]), np.zeros((1, 2)), ARTISTS)
+    predicting._tell("song.wav", song, "", 2, None)
+    assert capsys.readouterr().out == "song.wav: Cedar; probabilities Cedar 0.750, Alder 0.250\n"
+
+
 def test_json_is_one_object_a_file_and_nothing_else(
     trained: Trained, bad_files: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -497,6 +503,7 @@ def test_json_is_one_object_a_file_and_nothing_else(
     heard = listening.listen(trained.bundle, good)
     best = np.argsort(-heard.compiled())[:2]
     assert told["path"] == str(good)
+    assert told["model"] == trained.bundle.about["name"]
     assert told["label"] == heard.label
     assert list(told["probabilities"])[:2] == [heard.classes[index] for index in best]
     assert list(told["probabilities"].values())[:2] == pytest.approx(heard.compiled()[best].tolist(), abs=1e-6)

@@ -1,5 +1,6 @@
 """What of gradio's server is open to visitors, and how every answer is marked; the bound on bodies, too."""
 
+import ipaddress
 import re
 from pathlib import Path
 from typing import Any
@@ -42,12 +43,14 @@ HEADERS = [
 ]
 
 
-def fenced(app: Asgi, uploads: Path) -> Asgi:
+def fenced(app: Asgi, uploads: Path, only_here: bool) -> Asgi:
     """The app as visitors may use it.
 
     Args:
         app: gradio's page, mounted at `/`, and whatever else.
         uploads: where gradio writes what is being uploaded; it forgets what breaks off.
+        only_here: whether the server is for its own machine, and asked by that machine's names alone; a page elsewhere
+            whose own name leads here would else read the answers (DNS rebinding).
     """
     _fetch_nothing()
     bounded, n_uploading = limits.bounded(shares.shared(app, uploads)), 0
@@ -55,6 +58,8 @@ def fenced(app: Asgi, uploads: Path) -> Asgi:
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
         nonlocal n_uploading
         path = scope.get("path", "")
+        if only_here and _is_asked_elsewhere(scope):
+            return await limits.refuse(_marked(send), 421, "this server is for localhost alone; --host opens it")
         if path.startswith(CLOSED) or (path.startswith(GRADIO) and not OPEN.fullmatch(path.removeprefix(GRADIO))):
             return await _close(_marked(send))
         if scope.get("method") == "POST" and (b"sec-fetch-site", b"cross-site") in scope["headers"]:
@@ -71,6 +76,16 @@ def fenced(app: Asgi, uploads: Path) -> Asgi:
                     part.unlink(missing_ok=True)
 
     return guarded
+
+
+def _is_asked_elsewhere(scope: Scope) -> bool:
+    """Whether a request is for a name that is not this machine's for itself."""
+    host = dict(scope.get("headers", ())).get(b"host", b"localhost").decode("latin-1")
+    name = re.sub(r":\d*$", "", host).strip("[]")
+    try:
+        return not ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return name != "localhost"
 
 
 def _marked(send: Send) -> Send:

@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-MOST_BARS = 8  # labels with a bar of their own
-MOST_ROWS = 5  # labels with a strip of their own
+MOST_LABELS = 8  # with a bar and a strip of their own
 MOST_SIMILAR = 5  # songs
 MOST_STEPS = 300  # of a strip; neighbouring slices are averaged
 MOST_SPANS = 12  # told of a song's course in words
@@ -102,10 +101,10 @@ def _known(number: float | None) -> bool:
 
 def _bars(model: Answer) -> str:
     ranked = sorted(model["probabilities"].items(), key=lambda item: -item[1])
-    rows = "".join(_bar(name, share, name == model["label"]) for name, share in ranked[:MOST_BARS])
-    rest = len(ranked) - MOST_BARS
+    rows = "".join(_bar(name, share, name == model["label"]) for name, share in ranked[:MOST_LABELS])
+    rest = len(ranked) - MOST_LABELS
     if rest > 0:
-        rows += _bar(f"{rest} others together", sum(share for _, share in ranked[MOST_BARS:]), False)
+        rows += _bar(f"{rest} others together", sum(share for _, share in ranked[MOST_LABELS:]), False)
     voted = ""
     if ranked[0][0] != model["label"]:
         voted = "<p>The label has the most votes of single slices; the bars are means over them.</p>"
@@ -124,7 +123,7 @@ def timeline(model: Answer) -> str:
         return "<p class='about'>The model hears this song at once, so there is no course of it to be drawn.</p>"
     starts, seconds = model["timeline"]["start_seconds"], model["timeline"]["seconds"]
     slices, names = model["timeline"]["probabilities"], list(model["probabilities"])
-    ranked = sorted(range(len(names)), key=lambda index: -model["probabilities"][names[index]])[:MOST_ROWS]
+    ranked = sorted(range(len(names)), key=lambda index: -model["probabilities"][names[index]])[:MOST_LABELS]
     end = starts[-1] + seconds
     rows = "".join(
         f'<div class="strip"><span class="name">{escaped(names[index])}</span>{_strip(slices, index)}</div>'

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import functools
 import importlib.util
+import ipaddress
 import json
 import os
 import shutil
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from crnn_bench import fetching, songs, wording
 from crnn_bench.errors import BenchError
 from crnn_bench.songs import Songs
-from crnn_bench.terminal import say
+from crnn_bench.terminal import console, say
 
 if TYPE_CHECKING:
     from crnn_bench.app.workers import Workers
@@ -137,10 +138,12 @@ def _run(place: Path, model: str, library: Path | None, folder: Path, listening:
     from crnn_bench.app.workers import Workers
 
     with contextlib.closing(Workers(functools.partial(Analysis, place, library), WORKERS, WAITING)) as workers:
-        models = workers.ask("models")
+        with console.status("opening the models"):  # seen in a terminal alone
+            models = workers.ask("models")
         host, port = listening.getsockname()[:2]
         about = _about(place, model)
-        app = fence.fenced(_app(place, about, library, folder, models, workers), folder / "page")
+        only_here = ipaddress.ip_address(host).is_loopback
+        app = fence.fenced(_app(place, about, library, folder, models, workers), folder / "page", only_here)
         config = uvicorn.Config(
             app,
             http=connections.Impatient,
