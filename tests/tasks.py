@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from crnn_bench.app.workers import Tell
+from crnn_bench.app.worker import Tell
 from crnn_bench.audio import UnusableAudioError
 from crnn_bench.errors import BenchError
 
@@ -37,6 +37,15 @@ class Tasks:
         tell(0.0, "resting")
         time.sleep(seconds)
         return "rested"
+
+    def count(self, path: str, tell: Tell) -> None:
+        """Tells numbers, and writes them down, for ever."""
+        number = 0
+        while True:
+            Path(path).write_text(str(number))
+            tell(0.0, str(number))
+            time.sleep(0.01)
+            number += 1
 
     def grow(self, tell: Tell) -> None:
         np.empty(2**31)  # 16 GiB

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from crnn_bench.app import workers
+from crnn_bench.app.worker import GoneError
 from crnn_bench.app.workers import Workers
 from crnn_bench.audio import UnusableAudioError
 from crnn_bench.errors import BenchError
@@ -86,8 +87,24 @@ def test_the_waiting_line_is_bounded_and_those_who_went_away_are_dropped(desk: W
     went.set()
     for thread in threads + waiting:
         thread.join()
-    assert answers == [workers.GoneError] * 2 + ["rested"] * 2
+    assert answers == [GoneError] * 2 + ["rested"] * 2
     assert desk.ask("add", 2, 2) == 4
+
+
+def test_a_task_whose_asker_went_away_ends_and_its_worker_goes_on(tmp_path: Path) -> None:
+    went, path = threading.Event(), tmp_path / "number"
+    with contextlib.closing(Workers(Tasks, 1, 0)) as desk:
+        pid = desk.ask("pid")
+        threading.Timer(0.5, went.set).start()
+        with pytest.raises(GoneError):
+            desk.ask("count", str(path), gone=went.is_set)
+        assert int(path.read_text()) > 0
+        assert desk.ask("pid") == pid
+        went.clear()
+        threading.Timer(0.2, went.set).start()  # after its last word: the word to stop is for nobody then
+        assert desk.ask("rest", 0.6, gone=went.is_set) == "rested"
+        assert desk.ask("add", 2, 3) == 5
+        assert desk.pids == [pid]
 
 
 def test_an_asker_that_breaks_off_gets_a_fresh_worker(desk: Workers) -> None:

@@ -15,7 +15,8 @@ from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
 
 from crnn_bench.app import answers, limits, measures
 from crnn_bench.app.analysis import Model
-from crnn_bench.app.workers import RETRY_SECONDS, Busy, GoneError, TooLongError, Workers
+from crnn_bench.app.worker import GoneError
+from crnn_bench.app.workers import RETRY_SECONDS, Busy, TooLongError, Workers
 from crnn_bench.errors import BenchError
 
 ABOUT = """What the models of an experiment say of a song, as its page does. No key is needed; an upload is heard, never
@@ -191,7 +192,7 @@ def _keep(upload: UploadFile, path: Path) -> None:
 
 
 async def _asked(request: Request, workers: Workers, task: str, *arguments: object) -> Any:
-    """A worker's answer; a task that still waits when its client goes away never begins."""
+    """A worker's answer; a task whose client goes away never begins, or ends soon."""
     gone = threading.Event()
     answer = asyncio.ensure_future(asyncio.to_thread(workers.ask, task, *arguments, gone=gone.is_set))
     while not answer.done():

@@ -2,26 +2,20 @@
 
 import contextlib
 import multiprocessing
-import os
 import queue
-import signal
-import sys
 import threading
 import time
 from collections.abc import Callable
-from multiprocessing.connection import Connection, wait
 from typing import Any
 
+from crnn_bench.app import worker
+from crnn_bench.app.worker import STOP, Ended, GoneError, Tell
 from crnn_bench.errors import BenchError
 
 SECONDS = 300.0  # for one task; two hours of music and six models need fewer
 OPENING_SECONDS = 180.0  # for a new worker: importing torch and reading models
-ROOM_BYTES = 3 * 2**30  # that a task may take beyond what the models take
 GLANCE_SECONDS = 0.2  # how often someone who waits looks whether it is still worth it
 RETRY_SECONDS = 10  # after which it is worth asking again
-
-Tell = Callable[[float, str], None]
-Ended = (EOFError, OSError)  # of a pipe whose other end is closed
 
 
 class Busy(BenchError):  # noqa: N818
@@ -34,10 +28,6 @@ class TooLongError(BenchError):
 
 class CrashedError(BenchError):
     """A task ended its worker."""
-
-
-class GoneError(BenchError):
-    """Nobody waits for the answer any more."""
 
 
 class Workers:
@@ -73,7 +63,7 @@ class Workers:
             task: the method's name.
             arguments: that can be pickled.
             tell: is told how far it is, in 0 to 1 and in words, in the thread that asks.
-            gone: whether nobody waits for it any more; then it never begins.
+            gone: whether nobody waits for it any more; then it never begins, or ends at its next word.
 
         Returns:
             What the task returns.
@@ -87,13 +77,13 @@ class Workers:
         if not self._places.acquire(blocking=False):
             raise Busy(f"too many others are being served just now; try again in {RETRY_SECONDS} seconds")
         try:
-            worker = self._next(gone)
-            if worker.is_lost():
-                worker = self._replacement(worker)
+            one = self._next(gone)
+            if one.is_lost():
+                one = self._replacement(one)
             try:
-                return worker.do((task, arguments), tell or (lambda share, words: None), self._seconds)
+                return one.do((task, arguments), tell or _nothing, self._seconds, gone)
             finally:
-                self._idle.put(worker if worker.is_fit() else self._replacement(worker))
+                self._idle.put(one if one.is_fit() else self._replacement(one))
         finally:
             self._places.release()
 
@@ -105,30 +95,30 @@ class Workers:
 
     def _another(self) -> "_Worker":
         with self._lock:
-            worker = _Worker(self._opening)
-            self._all.add(worker)
+            new = _Worker(self._opening)
+            self._all.add(new)
             if self._closed:  # in the meantime; nobody else would end it
-                worker.end()
-        return worker
+                new.end()
+        return new
 
-    def _replacement(self, worker: "_Worker") -> "_Worker":
-        worker.end()
+    def _replacement(self, old: "_Worker") -> "_Worker":
+        old.end()
         with self._lock:
-            self._all.discard(worker)
-        return worker if self._closed else self._another()
+            self._all.discard(old)
+        return old if self._closed else self._another()
 
     @property
     def pids(self) -> list[int]:
         """Of the processes."""
         with self._lock:
-            return [worker.pid for worker in self._all]
+            return [one.pid for one in self._all]
 
     def close(self) -> None:
         """Ends the processes, whatever they do."""
         with self._lock:
             self._closed = True
-            for worker in self._all:
-                worker.end()
+            for one in self._all:
+                one.end()
 
 
 class _Worker:
@@ -137,7 +127,7 @@ class _Worker:
     def __init__(self, opening: Callable[[], object]) -> None:
         context = multiprocessing.get_context("spawn")  # a fork would copy locks that threads of ours hold
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, opening), daemon=True)
+        self._process = context.Process(target=worker.serve, args=(theirs, opening), daemon=True)
         self._process.start()
         theirs.close()
         self._open = self._broken = False
@@ -153,7 +143,7 @@ class _Worker:
     def is_fit(self) -> bool:
         return not self._broken and self._process.is_alive()
 
-    def do(self, work: tuple[str, tuple[object, ...]], tell: Tell, seconds: float) -> Any:
+    def do(self, work: tuple[str, tuple[object, ...]], tell: Tell, seconds: float, gone: Callable[[], bool]) -> Any:
         """The answer to a task; whatever else comes of it, the worker is of no more use, but for an error in words."""
         self._broken = True  # until it has answered, or said in words why not
         if not self._open:
@@ -163,7 +153,7 @@ class _Worker:
         except Ended:
             raise CrashedError("it was lost on the way; try again") from None
         try:
-            answer = self._answer(tell, seconds)
+            answer = self._answer(tell, seconds, gone)
         except _Refused as refused:
             self._broken = False
             raise refused.error from None
@@ -172,16 +162,22 @@ class _Worker:
 
     def _opened(self) -> None:
         try:
-            self._answer(lambda share, words: None, OPENING_SECONDS)
+            self._answer(_nothing, OPENING_SECONDS, lambda: False)
         except _Refused as refused:
             raise refused.error from None
         self._open = True
 
-    def _answer(self, tell: Tell, seconds: float) -> Any:
-        until = time.monotonic() + seconds
+    def _answer(self, tell: Tell, seconds: float, gone: Callable[[], bool]) -> Any:
+        until, is_stopped = time.monotonic() + seconds, False
         while True:
-            if not self._pipe.poll(max(0.0, until - time.monotonic())):
-                raise TooLongError(f"it takes more than the {seconds:.0f} seconds that there are for it")
+            if not is_stopped and gone():
+                is_stopped = True
+                with contextlib.suppress(*Ended):
+                    self._pipe.send(STOP)
+            if not self._pipe.poll(GLANCE_SECONDS):
+                if time.monotonic() > until:
+                    raise TooLongError(f"it takes more than the {seconds:.0f} seconds that there are for it")
+                continue
             try:
                 kind, content = self._pipe.recv()
             except Ended:
@@ -206,50 +202,5 @@ class _Refused(Exception):  # noqa: N818
         self.error = error
 
 
-def _serve(pipe: Connection, opening: Callable[[], object]) -> None:
-    """What a worker does: open, then one task after another until its parent is gone.
-
-    An error that has no words for a listener ends the process, with its traceback: nobody knows what state it is in.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends us
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-    def tell(share: float, words: str) -> None:
-        pipe.send(("told", (share, words)))
-
-    with contextlib.suppress(*Ended):
-        kind, opened = _outcome(opening)
-        pipe.send((kind, opened if kind == "error" else None))
-        _limit_memory()
-        while kind == "answer":
-            task, arguments = pipe.recv()
-            pipe.send(_outcome(getattr(opened, task), *arguments, tell))
-
-
-def _outcome(task: Callable[..., Any], *arguments: object) -> tuple[str, Any]:
-    try:
-        return "answer", task(*arguments)
-    except BenchError as error:
-        return "error", error
-    except OSError as error:
-        return "error", BenchError(f"it cannot be opened ({error.strerror or type(error).__name__})")
-    except MemoryError:
-        return "error", BenchError("it needs more memory than there is for one file; send a shorter one")
-
-
-def _end_with_parent() -> None:
-    """Ends this process when the parent is gone, even one that was killed, and even in the midst of a task."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)
-
-
-def _limit_memory() -> None:
-    """Lets the system refuse memory beyond what is in use and `ROOM_BYTES` (on Linux; elsewhere nothing is limited)."""
-    if sys.platform == "linux":
-        import resource
-
-        with open("/proc/self/status", encoding="ascii") as status:
-            used = next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmData:"))
-        resource.setrlimit(resource.RLIMIT_DATA, (used + ROOM_BYTES, used + ROOM_BYTES))
+def _nothing(share: float, words: str) -> None:
+    """Of those who do not want to know how far it is."""
