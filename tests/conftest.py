@@ -20,6 +20,12 @@ ARTISTS = ("Alder", "Birch", "Cedar", "Dogwood")
 REAL_MUSIC = Path(__file__).parents[2] / "shared" / "data"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with tests that take long come first, so that no process ends with them while the others are idle."""
+    long = {item.path for item in items if item.get_closest_marker("slow") or item.get_closest_marker("browser")}
+    items.sort(key=lambda item: item.path not in long)
+
+
 def tones(artist: int, album: int, song: int, seconds: float = 4.0, rate: int = RATE) -> NDArray[np.float32]:
     """A chord whose pitch tells the artist, with a little noise; another phase and melody in every song."""
     rng = np.random.default_rng([artist, album, song])
