@@ -334,7 +334,8 @@ def test_a_folders_baseline_answers_in_lines(fitted: Trained, capsys: pytest.Cap
     printed = capsys.readouterr().out
     whole = fitted.bundle.about["clip_seconds"] is None
     assert f"4 classes, {'whole songs' if whole else 'slices of 1 s'}\n" in printed
-    assert f"{path}: {listening.listen(fitted.bundle, path).label} by the vote of" in printed
+    told = "; probabilities " if whole else " by the vote of 3 slices; mean probabilities "
+    assert f"{path}: {listening.listen(fitted.bundle, path).label}{told}" in printed
 
 
 def test_a_baseline_tells_of_its_cell(fitted: Trained) -> None:
