@@ -63,6 +63,37 @@ def browser() -> Iterator[Any]:
         chromium.close()
 
 
+@pytest.fixture(scope="session")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow store with nothing in it."""
+    from crnn_bench import tracking
+
+    path = tmp_path_factory.mktemp("database") / "mlflow.db"
+    tracking.connect(f"sqlite:///{path}", "nothing")
+    return path
+
+
+@pytest.fixture(autouse=True, scope="session")
+def stores_are_copies(database: Path) -> Iterator[None]:
+    """A new store is a copy of an empty one: to make one takes seconds, to copy it none."""
+    from crnn_bench import tracking
+
+    connect = tracking.connect
+
+    def connect_to_copy(uri: str, experiment: str) -> Any:
+        path = Path(uri.removeprefix("sqlite:///"))
+        if uri.startswith("sqlite:///") and path.parent.is_dir() and not path.exists():
+            try:
+                shutil.copy(database, path)
+            except OSError:  # on a full disk, say, which is for MLflow to meet
+                path.unlink(missing_ok=True)
+        return connect(uri, experiment)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tracking, "connect", connect_to_copy)
+        yield
+
+
 @pytest.fixture(autouse=True, scope="module")
 def own_store() -> None:
     """No tracking store of an earlier file's tests: MLflow writes the one that it is told into the environment."""

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import soundfile
 
-from crnn_bench import catalogue, cli, feature_store, tracking
+from crnn_bench import catalogue, cli, feature_store
 from crnn_bench.datasets.folder import Folder
 from crnn_bench.features.mfcc import Mfcc
 from tests.conftest import ARTISTS, RATE, tones, write_music
@@ -33,19 +33,10 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MLflow store with nothing in it; making one takes seconds, copying it none."""
-    path = tmp_path_factory.mktemp("database") / "mlflow.db"
-    tracking.connect(f"sqlite:///{path}", "nothing")
-    return path
-
-
 @pytest.fixture
-def store(here: Path, database: Path) -> Path:
-    """`out/`, with an empty MLflow store."""
+def store(here: Path) -> Path:
+    """`out/`, empty."""
     (here / "out").mkdir()
-    shutil.copy(database, here / "out" / "mlflow.db")
     return here / "out"
 
 

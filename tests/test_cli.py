@@ -15,7 +15,7 @@ import mlflow
 import pandas as pd
 import pytest
 
-from crnn_bench import cli, config, feature_store, preparing, runner, tracking
+from crnn_bench import cli, config, feature_store, preparing, runner
 from crnn_bench.records import Split
 
 COLUMNS = set(
@@ -55,31 +55,21 @@ def runs_of_cells(uri: str) -> list[str]:
     return sorted(run.info.run_name for run in runs if "mlflow.parentRunId" in run.data.tags)
 
 
-@pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MLflow store with nothing in it; making one takes seconds, copying it none."""
-    path = tmp_path_factory.mktemp("database") / "mlflow.db"
-    tracking.connect(f"sqlite:///{path}", "nothing")
-    return path
-
-
-def prepare_place(folder: Path, music: Path, database: Path) -> Place:
+def prepare_place(folder: Path, music: Path) -> Place:
     (folder / "svm.yaml").write_text(
         f"name: svm\ndataset: {{class_path: Folder, init_args: {{root: {music}}}}}\n"
         "clip_seconds: 1\ngrid: {split: [AlbumSplit], model: [MfccSVM], seed: [0, 1]}\n"
     )
-    (folder / "runs" / "svm").mkdir(parents=True)
-    shutil.copy(database, folder / "runs" / "svm" / "mlflow.db")
     return Place(folder)
 
 
 @pytest.fixture
-def place(tmp_path: Path, music: Path, database: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+def place(tmp_path: Path, music: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     """Where nothing was run yet."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.chdir(tmp_path)
-    return prepare_place(tmp_path, music, database)
+    return prepare_place(tmp_path, music)
 
 
 @pytest.fixture
@@ -90,9 +80,9 @@ def ran(place: Place) -> Place:
 
 
 @pytest.fixture(scope="module")
-def seen(tmp_path_factory: pytest.TempPathFactory, music: Path, database: Path) -> Place:
+def seen(tmp_path_factory: pytest.TempPathFactory, music: Path) -> Place:
     """The same, for tests that only look at it."""
-    place = prepare_place(tmp_path_factory.mktemp("seen"), music, database)
+    place = prepare_place(tmp_path_factory.mktemp("seen"), music)
     printed = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
         patch.setenv("CRNN_BENCH_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
@@ -319,9 +309,8 @@ def test_predictions_that_were_removed_come_back_from_the_store(ran: Place, caps
 
 @pytest.mark.parametrize("how", ["option", "environment"])
 def test_runs_go_to_another_store_where_one_is_named(
-    place: Place, database: Path, how: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    place: Place, how: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shutil.copy(database, place.folder / "elsewhere.db")
     uri = f"sqlite:///{place.folder / 'elsewhere.db'}"
     words = ["run", place.yaml, "--set", "grid.seed=[0]", "--out", str(place.folder / "here")]
     if how == "environment":
@@ -446,18 +435,19 @@ def test_report_refuses_a_damaged_predictions_file_by_name(ran: Place, capsys: p
 def test_ui_refuses_a_missing_store(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["ui", str(place.folder / "nowhere")]) == 2
     assert capsys.readouterr().err.startswith(f"crnn-bench: no MLflow store {place.folder}/nowhere/mlflow.db")
-    shutil.rmtree(place.folder / "runs")
     assert cli.main(["ui"]) == 2
     assert capsys.readouterr().err.startswith("crnn-bench: no MLflow store runs/mlflow.db")
 
 
 @pytest.mark.parametrize("words", [["runs/svm"], []])
 def test_ui_opens_the_named_or_the_newest_store(
-    place: Place, words: list[str], monkeypatch: pytest.MonkeyPatch
+    place: Place, database: Path, words: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for name in ("svm", "older"):
+        (place.folder / "runs" / name).mkdir(parents=True)
+    shutil.copy(database, place.folder / "runs" / "svm" / "mlflow.db")
     started: list[list[str]] = []
     monkeypatch.setattr(os, "execv", lambda program, command: started.append([program, *command]))
-    (place.folder / "runs" / "older").mkdir()
     os.utime(place.folder / "runs" / "older", (1, 1))
     assert cli.main(["ui", *words, "--port", "5077"]) == 0
     (command,) = started
@@ -472,7 +462,6 @@ def test_ui_opens_the_named_or_the_newest_store(
 def test_prepare_extracts_and_nothing_else(
     place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shutil.rmtree(place.folder / "runs")
     monkeypatch.setenv("CRNN_BENCH_CACHE", str(place.folder / "cache"))
     assert cli.main(["prepare", place.yaml]) == 0
     assert "Mfcc of 36 tracks extracted" in capsys.readouterr().out

@@ -37,7 +37,6 @@ from crnn_bench import (
     runner,
     shelf,
     tables,
-    tracking,
     trained,
 )
 from crnn_bench.datasets.folder import Folder
@@ -578,19 +577,10 @@ def test_choices_are_built_from_what_the_cell_says(tiny: Path) -> None:
 # Cells that do not end well
 
 
-@pytest.fixture(scope="session")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MLflow store with nothing in it; making one takes seconds, copying it none."""
-    path = tmp_path_factory.mktemp("database") / "mlflow.db"
-    tracking.connect(f"sqlite:///{path}", "nothing")
-    return path
-
-
 @pytest.fixture
-def out(tmp_path: Path, database: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     (tmp_path / "out").mkdir()
-    shutil.copy(database, tmp_path / "out" / "mlflow.db")
     return tmp_path / "out"
 
 
