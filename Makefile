@@ -1,6 +1,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+MARKS ?= not slow
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .PHONY: setup demo test lint bench clean
@@ -19,7 +20,7 @@ demo: setup
 	$(BIN)/crnn-bench demo --out runs/demo
 
 test: setup lint
-	$(BIN)/pytest
+	$(BIN)/pytest -m "$(MARKS)"
 
 lint: setup
 	$(BIN)/ruff check .

@@ -3,7 +3,7 @@
 `root/<feature key>/<shard>.npy` holds the frames of some tracks one after another, time-major, in the feature's
 `dtype`; the `<shard>.parquet` beside it says which. A shard is written under a temporary name and renamed, its index
 last: what has no index does not exist. Names are unique, so any number of writers may share a store, and a killed
-extraction goes on where it was.
+extraction goes on where it was; what its processes were writing goes with the next one.
 """
 
 import errno
@@ -30,7 +30,7 @@ from crnn_bench.datasets import Dataset
 from crnn_bench.errors import BenchError
 from crnn_bench.features import Feature
 from crnn_bench.song import Song
-from crnn_bench.whole import replacing
+from crnn_bench.whole import replacing, sweep
 
 MOST_TRACKS_IN_SHARD = 64
 MOST_SHARDS = 128  # of one extraction; each that is read holds a file open
@@ -164,6 +164,8 @@ def extract(
     workers = workers or cpu_count()
     todo = missing(root, tracks, features)
     rows = [row for _, row in tracks.drop_duplicates("track_id").iterrows() if row["track_id"] in todo]
+    if rows:
+        sweep(root)
     size = max(1, math.ceil(len(rows) / MOST_SHARDS), min(MOST_TRACKS_IN_SHARD, len(rows) // (8 * workers)))
     chunks = [rows[first : first + size] for first in range(0, len(rows), size)]
     jobs = (delayed(_extract_shard)(dataset, chunk, [todo[row["track_id"]] for row in chunk], root) for chunk in chunks)

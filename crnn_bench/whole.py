@@ -1,20 +1,25 @@
 """Files that are there whole or not at all."""
 
 import os
+import platform
+import re
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+LONGEST_MACHINE = 32  # letters of its name in a file's name
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Gives a temporary path beside `path`, which takes its place when the block ends well and vanishes otherwise.
 
-    Makes the folder. Temporary names are unique, so any number of processes may write the same file.
+    Makes the folder. Temporary names are unique, so any number of processes may write the same file; they tell whose
+    they are, so that `sweep` finds those that nobody writes any more.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+    part = path.with_name(f".{path.name}.{_machine()}.{os.getpid()}.{uuid.uuid4().hex}.part")
     try:
         yield part
         part.replace(path)
@@ -24,6 +29,20 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
     finally:
         part.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> None:
+    """Removes what processes of this machine were writing into a folder, or those in it, when they were killed."""
+    for part in folder.rglob(f".*.{_machine()}.*.part"):
+        with suppress(PermissionError, OverflowError, ValueError):  # someone else's process, or no name of ours
+            try:
+                os.kill(int(part.name.split(".")[-3]), 0)
+            except ProcessLookupError:
+                part.unlink(missing_ok=True)
+
+
+def _machine() -> str:
+    return re.sub(r"\W", "_", platform.node())[:LONGEST_MACHINE]
 
 
 def writable(path: Path) -> bool:

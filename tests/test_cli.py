@@ -206,6 +206,7 @@ def test_run_prints_the_table_and_where_everything_is(seen: Place) -> None:
     assert "left out" not in seen.printed
 
 
+@pytest.mark.slow
 def test_no_number_of_a_wide_table_is_cut_short(
     tmp_path: Path, music: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

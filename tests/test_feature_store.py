@@ -23,6 +23,7 @@ from crnn_bench.features.log_mel import LogMel
 from crnn_bench.features.mfcc import Mfcc
 from crnn_bench.features.mfcc_gaussian import MfccGaussian
 from crnn_bench.song import Song
+from crnn_bench.whole import replacing
 from tests.conftest import RATE, tones, write_music
 
 FEATURE = LogMel(n_mels=16)
@@ -400,6 +401,30 @@ def test_what_a_kill_leaves_lying_is_never_read(few: Counted, tmp_path: Path) ->
     for name in (".0123.npy.part", ".0123.parquet.part", "0123.npy"):
         (folder / name).write_bytes(b"half")
     assert len(FeatureStore(tmp_path / "store", FEATURE).index()) == 4
+    assert_holds(tmp_path / "store", few)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from crnn_bench.whole import replacing
+with replacing(Path(sys.argv[1])) as part:
+    part.write_bytes(b"half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_killed_writers_left_goes_with_the_next_extraction(few: Counted, tmp_path: Path) -> None:
+    folder = tmp_path / "store" / FEATURE.key
+    subprocess.run([sys.executable, "-c", KILLED, str(folder / "0123.npy")], cwd=Path(__file__).parents[1])
+    (left,) = folder.glob(".*.part")
+    with replacing(folder / "mine.npy") as mine:
+        mine.touch()
+        name, _, pid, mark, _ = left.name.rsplit(".", 4)
+        elsewhere = left.with_name(f"{name}.another_machine.{pid}.{mark}.part")
+        elsewhere.touch()  # its process may live there
+        extract(few, tmp_path / "store")
+        assert sorted(folder.glob(".*.part")) == sorted([mine, elsewhere])
     assert_holds(tmp_path / "store", few)
 
 

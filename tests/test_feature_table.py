@@ -131,6 +131,7 @@ def run(tmp_path: Path, yaml: Path, *settings: str) -> Path:
     return tmp_path / "out"
 
 
+@pytest.mark.slow
 def test_the_leaking_split_shows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`experiments/gtzan_leakage.yaml` on a table whose genres are hardly told but whose songs are."""
     path = gtzan_csv(tmp_path / "features_3_sec.csv", parts=10)
@@ -214,6 +215,7 @@ def test_the_fma_table_given_as_a_plain_one_names_the_remedy(tmp_path: Path) -> 
         catalogue.listing(FeatureTable(str(tmp_path / "fma_metadata" / "features.csv")))
 
 
+@pytest.mark.slow
 def test_the_ten_rows_of_the_report_stand_beside_the_published_scores(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

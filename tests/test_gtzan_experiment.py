@@ -44,6 +44,7 @@ def run(gtzan: Path, out: Path, *settings: str) -> pd.DataFrame:
     return pd.read_csv(out / "results.csv")
 
 
+@pytest.mark.slow
 def test_the_five_of_the_web_system(gtzan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """On the published fault-filtered lists, whose artists are apart."""
     split = "{class_path: FileSplit, init_args: {path: splits/gtzan/fault_filtered.csv, partial: true}}"
@@ -56,6 +57,7 @@ def test_the_five_of_the_web_system(gtzan: Path, tmp_path: Path, capsys: pytest.
     assert "test artists are heard in training" in printed
 
 
+@pytest.mark.slow
 def test_every_split_of_it(gtzan: Path, tmp_path: Path) -> None:
     table = run(gtzan, tmp_path / "out", "grid.model=[KNN]")
     assert len(table) == 5 + 1 + 5

@@ -322,6 +322,7 @@ def test_a_missing_extra_is_told_in_a_line(
     assert capsys.readouterr().err == f"crnn-bench: the page needs {name}; pip install 'crnn-bench[app]'\n"
 
 
+@pytest.mark.slow
 def test_a_server_that_is_killed_leaves_no_process(toy_place: Path, tmp_path: Path) -> None:
     pids: list[int] = []
     with contextlib.suppress(AssertionError), server(toy_place, tmp_path / "temporary") as running:  # its code is not 0
