@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import io
+import json
 import os
 import re
 import signal
@@ -330,6 +331,20 @@ def test_a_server_that_is_killed_leaves_no_process(toy_place: Path, tmp_path: Pa
         os.kill(running.pid, signal.SIGKILL)
     assert len(pids) >= 2
     await_end(pids)
+
+
+@pytest.mark.parametrize(
+    ("comment", "asked"),
+    [
+        ("# Who is it? Four artists. Which model?\n# Expected F1: 0.9.\n", "Who is it? Four artists. Which model?"),
+        ("# Four artists.\n# By album.\n", "Four artists. By album."),
+        ("", ""),
+    ],
+)
+def test_a_listener_is_told_the_question_and_not_what_is_expected(comment: str, asked: str, tmp_path: Path) -> None:
+    content = {"name": "four", "yaml": f"{comment}name: four\n"}
+    (tmp_path / "experiment.json").write_text(json.dumps(content))
+    assert command._about(tmp_path, str(tmp_path)) == {"name": "four", "question": asked}
 
 
 # Load

@@ -194,12 +194,13 @@ def _files(some: Songs | None) -> list[str]:
 
 
 def _about(place: Path, model: str) -> dict[str, str]:
-    """The experiment's name and the question that its YAML opens with, where the place tells them."""
+    """The experiment's name and its question, where the place tells them; what is expected would bias a listener."""
     told = (place if place.is_dir() else place.absolute().parent.parent) / "experiment.json"
     if not told.is_file():
         return {"name": place.stem if Path(model).expanduser().exists() else model, "question": ""}
     content = json.loads(told.read_text(encoding="utf-8"))
-    return {"name": content["name"], "question": wording.question(content["yaml"])}
+    comment = wording.question(content["yaml"])
+    return {"name": content["name"], "question": comment[: comment.rfind("?") + 1] or comment}
 
 
 def _placed(place: Path, keys: list[str]) -> dict[str, Songs]:
