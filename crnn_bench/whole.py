@@ -6,6 +6,7 @@ import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 LONGEST_MACHINE = 32  # letters of its name in a file's name
@@ -33,6 +34,8 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def sweep(folder: Path) -> None:
     """Removes what processes of this machine were writing into a folder, or those in it, when they were killed."""
+    if os.name != "posix":
+        return  # elsewhere signal 0 is not a mere question
     for part in folder.rglob(f".*.{_machine()}.*.part"):
         with suppress(PermissionError, OverflowError, ValueError):  # someone else's process, or no name of ours
             try:
@@ -41,8 +44,12 @@ def sweep(folder: Path) -> None:
                 part.unlink(missing_ok=True)
 
 
+@cache
 def _machine() -> str:
-    return re.sub(r"\W", "_", platform.node())[:LONGEST_MACHINE]
+    """Within which a process has its number for itself: a container may share its machine's name, but not these."""
+    numbers = Path("/proc/self/ns/pid")
+    name = re.sub(r"\W", "_", platform.node())[:LONGEST_MACHINE]
+    return f"{name}_{numbers.stat().st_ino if numbers.exists() else 0}"
 
 
 def writable(path: Path) -> bool:
