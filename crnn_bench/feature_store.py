@@ -3,7 +3,7 @@
 `root/<feature key>/<shard>.npy` holds the frames of some tracks one after another, time-major, in the feature's
 `dtype`; the `<shard>.parquet` beside it says which. A shard is written under a temporary name and renamed, its index
 last: what has no index does not exist. Names are unique, so any number of writers may share a store, and a killed
-extraction goes on where it was; what its processes were writing goes with the next one.
+extraction goes on where it was; what its processes were writing goes with a later one.
 """
 
 import errno
@@ -198,7 +198,7 @@ def _on_interrupt(handler: Any) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-@_on_interrupt(signal.default_int_handler)  # unwinds, and so leaves no half-written file behind
+@_on_interrupt(signal.default_int_handler)  # unwinds, and so seldom leaves a half-written file behind
 def _extract_shard(
     dataset: Dataset, tracks: list[pd.Series], wanted: list[list[Feature]], root: Path
 ) -> tuple[int, float, Faults]:

@@ -1,15 +1,14 @@
 """Files that are there whole or not at all."""
 
+import hashlib
 import os
 import platform
-import re
+import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-
-LONGEST_MACHINE = 32  # letters of its name in a file's name
 
 
 @contextmanager
@@ -20,7 +19,7 @@ def replacing(path: Path) -> Iterator[Path]:
     they are, so that `sweep` finds those that nobody writes any more.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{_machine()}.{os.getpid()}.{uuid.uuid4().hex}.part")
+    part = path.with_name(f".{path.name}.{_machine()}.{os.getpid()}.{uuid.uuid4().hex[:12]}.part")
     try:
         yield part
         part.replace(path)
@@ -46,10 +45,12 @@ def sweep(folder: Path) -> None:
 
 @cache
 def _machine() -> str:
-    """Within which a process has its number for itself: a container may share its machine's name, but not these."""
-    numbers = Path("/proc/self/ns/pid")
-    name = re.sub(r"\W", "_", platform.node())[:LONGEST_MACHINE]
-    return f"{name}_{numbers.stat().st_ino if numbers.exists() else 0}"
+    """What tells apart where numbers of processes count: machines since their last start, and containers on them."""
+    parts = [platform.node()]
+    if sys.platform == "linux":
+        boot, numbers = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
+        parts += [boot.read_text(), str(numbers.stat().st_ino)]
+    return hashlib.blake2b("".join(parts).encode(), digest_size=4).hexdigest()
 
 
 def writable(path: Path) -> bool:

@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["OMP_NUM_THREADS"] = "1"  # the test processes share the cores
 
+TEMPLATE = "template.db"
 CHROMIUM = shutil.which("chromium")
 RATE = 16000
 ARTISTS = ("Alder", "Birch", "Cedar", "Dogwood")
 REAL_MUSIC = Path(__file__).parents[2] / "shared" / "data"
 
 
+@pytest.hookimpl(trylast=True)  # of those that are chosen
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with tests that take long come first, so that no process ends with them while the others are idle."""
     long = {item.path for item in items if item.get_closest_marker("slow") or item.get_closest_marker("browser")}
@@ -65,16 +67,17 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MLflow store with nothing in it."""
+    """An MLflow store with nothing in it, to be copied."""
     from crnn_bench import tracking
 
-    path = tmp_path_factory.mktemp("database") / "mlflow.db"
+    path = tmp_path_factory.mktemp("database") / TEMPLATE
     tracking.connect(f"sqlite:///{path}", "nothing")
+    path.chmod(0o444)  # whoever writes into it fails, and not those who get a copy later
     return path
 
 
 @pytest.fixture(autouse=True, scope="session")
-def stores_are_copies(database: Path) -> Iterator[None]:
+def stores_are_copies(request: pytest.FixtureRequest) -> Iterator[None]:
     """A new store is a copy of an empty one: to make one takes seconds, to copy it none."""
     from crnn_bench import tracking
 
@@ -82,9 +85,9 @@ def stores_are_copies(database: Path) -> Iterator[None]:
 
     def connect_to_copy(uri: str, experiment: str) -> Any:
         path = Path(uri.removeprefix("sqlite:///"))
-        if uri.startswith("sqlite:///") and path.parent.is_dir() and not path.exists():
+        if uri.startswith("sqlite:///") and path.parent.is_dir() and not path.exists() and path.name != TEMPLATE:
             try:
-                shutil.copy(database, path)
+                shutil.copyfile(request.getfixturevalue("database"), path)
             except OSError:  # on a full disk, say, which is for MLflow to meet
                 path.unlink(missing_ok=True)
         return connect(uri, experiment)

@@ -401,7 +401,7 @@ def test_a_disk_that_fills_up_while_a_cell_is_stored(here: Path, music: Path, da
     disk = here / "disk"
     disk.mkdir()
     with mounted(disk, database.stat().st_size + 200 * 1024):
-        shutil.copy(database, disk / "mlflow.db")
+        shutil.copyfile(database, disk / "mlflow.db")
         message = refused(["run", write_yaml(here, folder(music)), "--out", str(disk)], capsys)
         assert "full" in message or "No space left" in message
         assert str(disk) in message

@@ -446,7 +446,7 @@ def test_ui_opens_the_named_or_the_newest_store(
 ) -> None:
     for name in ("svm", "older"):
         (place.folder / "runs" / name).mkdir(parents=True)
-    shutil.copy(database, place.folder / "runs" / "svm" / "mlflow.db")
+    shutil.copyfile(database, place.folder / "runs" / "svm" / "mlflow.db")
     started: list[list[str]] = []
     monkeypatch.setattr(os, "execv", lambda program, command: started.append([program, *command]))
     os.utime(place.folder / "runs" / "older", (1, 1))

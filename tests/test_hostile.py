@@ -308,6 +308,12 @@ def test_every_answer_says_that_nothing_comes_from_elsewhere(served: Served) -> 
         assert headers["x-content-type-options"] == "nosniff"
 
 
+def test_another_name_for_this_machine_is_refused(served: Served) -> None:
+    answer = httpx.get(f"{served}/api/models", headers={"host": "example.org"})
+    assert answer.status_code == 421
+    assert "localhost alone" in answer.json()["detail"]
+
+
 def test_the_page_fetches_nothing_for_a_visitor() -> None:
     import asyncio
 
@@ -317,7 +323,7 @@ def test_the_page_fetches_nothing_for_a_visitor() -> None:
 
     before = processing_utils.async_ssrf_protected_get
     try:
-        fence.fenced(lambda scope, receive, send: asyncio.sleep(0), Path(), only_here=True)
+        fence.fenced(lambda scope, receive, send: asyncio.sleep(0), Path(), None)
         with pytest.raises(BenchError, match="not fetched"):
             asyncio.run(processing_utils.async_ssrf_protected_download("https://example.org/a.wav", "/nowhere"))
     finally:

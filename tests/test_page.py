@@ -130,6 +130,14 @@ def test_an_example_is_heard(page: Any) -> None:
     page.locator("#picture img").wait_for()
 
 
+def test_the_same_example_can_be_heard_again(page: Any) -> None:
+    for _ in range(2):
+        choose(page, "Or an example", re.compile("composed by this program"))
+        verdict(page)
+        page.locator("#song").get_by_role("button", name="Clear").click()
+        page.locator("#answer .verdict").wait_for(state="detached")
+
+
 def test_a_corrupt_file_is_refused_in_words_and_the_next_one_is_heard(page: Any, music: Path, tmp_path: Path) -> None:
     corrupt = tmp_path / "corrupt.mp3"
     corrupt.write_bytes(b"this is no music " * 999)

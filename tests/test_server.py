@@ -337,7 +337,7 @@ def test_a_server_that_is_killed_leaves_no_process(toy_place: Path, tmp_path: Pa
     ("comment", "asked"),
     [
         ("# Who is it? Four artists. Which model?\n# Expected F1: 0.9.\n", "Who is it? Four artists. Which model?"),
-        ("# Four artists.\n# By album.\n", "Four artists. By album."),
+        ("# Four artists, by album.\n# Published F1: 0.9 (example.org/?a).\n", "Four artists, by album."),
         ("", ""),
     ],
 )

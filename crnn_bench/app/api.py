@@ -192,7 +192,7 @@ def _keep(upload: UploadFile, path: Path) -> None:
 
 
 async def _asked(request: Request, workers: Workers, task: str, *arguments: object) -> Any:
-    """A worker's answer; a task whose client goes away never begins, or ends soon."""
+    """A worker's answer; a task whose client goes away does not begin, or ends at its next word."""
     gone = threading.Event()
     answer = asyncio.ensure_future(asyncio.to_thread(workers.ask, task, *arguments, gone=gone.is_set))
     while not answer.done():

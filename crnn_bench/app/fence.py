@@ -43,14 +43,14 @@ HEADERS = [
 ]
 
 
-def fenced(app: Asgi, uploads: Path, only_here: bool) -> Asgi:
+def fenced(app: Asgi, uploads: Path, name: str | None) -> Asgi:
     """The app as visitors may use it.
 
     Args:
         app: gradio's page, mounted at `/`, and whatever else.
         uploads: where gradio writes what is being uploaded; it forgets what breaks off.
-        only_here: whether the server is for its own machine, and asked by that machine's names alone; a page elsewhere
-            whose own name leads here would else read the answers (DNS rebinding).
+        name: of a server for its own machine, which is asked by that name, or as localhost, alone: a page elsewhere
+            whose own name is made to lead here would else read the answers (DNS rebinding). `None` of one for all.
     """
     _fetch_nothing()
     bounded, n_uploading = limits.bounded(shares.shared(app, uploads)), 0
@@ -58,7 +58,7 @@ def fenced(app: Asgi, uploads: Path, only_here: bool) -> Asgi:
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
         nonlocal n_uploading
         path = scope.get("path", "")
-        if only_here and _is_asked_elsewhere(scope):
+        if name is not None and not _is_asked_as(name, scope):
             return await limits.refuse(_marked(send), 421, "this server is for localhost alone; --host opens it")
         if path.startswith(CLOSED) or (path.startswith(GRADIO) and not OPEN.fullmatch(path.removeprefix(GRADIO))):
             return await _close(_marked(send))
@@ -78,14 +78,14 @@ def fenced(app: Asgi, uploads: Path, only_here: bool) -> Asgi:
     return guarded
 
 
-def _is_asked_elsewhere(scope: Scope) -> bool:
-    """Whether a request is for a name that is not this machine's for itself."""
+def _is_asked_as(name: str, scope: Scope) -> bool:
+    """Whether a request is for a name, for localhost, or for an address that leads nowhere else."""
     host = dict(scope.get("headers", ())).get(b"host", b"localhost").decode("latin-1")
-    name = re.sub(r":\d*$", "", host).strip("[]")
+    asked = re.sub(r":\d*$", "", host).strip("[]").rstrip(".").lower()
     try:
-        return not ipaddress.ip_address(name).is_loopback
+        return ipaddress.ip_address(asked).is_loopback
     except ValueError:
-        return name != "localhost"
+        return asked in ("localhost", name.lower())
 
 
 def _marked(send: Send) -> Send:

@@ -106,12 +106,18 @@ def build(listener: Listener, examples: Sequence[Example]) -> None:
     )
     measured = song.change(listener.measure, song, [features, picture], show_progress_on=features, **last)
     over = {"cancels": [asked, measured], **hidden}  # answers to the song before are not shown beside the next one
-    song.clear(None, **over)
-    # Not `input`, which comes too where a field is only passed by, and not at once, for an upload empties the field.
-    picked = gradio.State(0)
-    example.change(lambda index, times: times + (index is not None), [example, picked], picked, **last)
-    picked.change(lambda index: str(examples[index].path), example, song, trigger_mode="always_last", **over)
+    song.clear(lambda: None, None, example, **over)
     song.upload(lambda: None, None, example, **hidden)
+    # `example.input` comes also where the field is only passed by. `example.change` comes also where an upload empties
+    # it, and then must not end the answer to that upload; so it counts what was picked, and the count gives the song.
+    n_picked = gradio.State(0)
+    example.change(lambda index, n: n + (index is not None), [example, n_picked], n_picked, **last)
+    n_picked.change(lambda index: _given(examples, index), example, song, trigger_mode="always_last", **over)
+
+
+def _given(examples: Sequence[Example], index: int | None) -> Any:
+    """The example that was picked; the song stays where an upload has emptied the field meanwhile."""
+    return gradio.skip() if index is None else str(examples[index].path)
 
 
 def _name(path: str) -> str:

@@ -7,6 +7,7 @@ import importlib.util
 import ipaddress
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -63,7 +64,8 @@ def serve(model: str, host: str, port: int, library: Path | None, tracking_uri: 
     signal.signal(signal.SIGTERM, _interrupt)
     with contextlib.suppress(KeyboardInterrupt), _bound(host, port) as listening, _folder() as folder:
         place = fetching.place(model, tracking_uri)
-        _run(place, model, _indexed(place, library, folder), folder, listening)
+        only_as = host if ipaddress.ip_address(listening.getsockname()[0]).is_loopback else None
+        _run(place, model, _indexed(place, library, folder), folder, listening, only_as)
 
 
 def _interrupt(number: int, frame: object) -> None:
@@ -130,7 +132,9 @@ def _indexed(place: Path, library: Path | None, folder: Path) -> Path | None:
     return playlist.indexed(shelf.best(place).bundle, library).save(folder / "library.parquet")
 
 
-def _run(place: Path, model: str, library: Path | None, folder: Path, listening: socket.socket) -> None:
+def _run(
+    place: Path, model: str, library: Path | None, folder: Path, listening: socket.socket, only_as: str | None
+) -> None:
     import uvicorn
 
     from crnn_bench.app import connections, fence
@@ -142,8 +146,7 @@ def _run(place: Path, model: str, library: Path | None, folder: Path, listening:
             models = workers.ask("models")
         host, port = listening.getsockname()[:2]
         about = _about(place, model)
-        only_here = ipaddress.ip_address(host).is_loopback
-        app = fence.fenced(_app(place, about, library, folder, models, workers), folder / "page", only_here)
+        app = fence.fenced(_app(place, about, library, folder, models, workers), folder / "page", only_as)
         config = uvicorn.Config(
             app,
             http=connections.Impatient,
@@ -194,13 +197,17 @@ def _files(some: Songs | None) -> list[str]:
 
 
 def _about(place: Path, model: str) -> dict[str, str]:
-    """The experiment's name and its question, where the place tells them; what is expected would bias a listener."""
+    """The experiment's name and its question, where the place tells them; what is expected would bias a listener.
+
+    The question is what the comment says up to its last question mark, or its first sentence.
+    """
     told = (place if place.is_dir() else place.absolute().parent.parent) / "experiment.json"
     if not told.is_file():
         return {"name": place.stem if Path(model).expanduser().exists() else model, "question": ""}
     content = json.loads(told.read_text(encoding="utf-8"))
-    comment = wording.question(content["yaml"])
-    return {"name": content["name"], "question": comment[: comment.rfind("?") + 1] or comment}
+    sentences = re.split(r"(?<=[.?!])\s+", wording.question(content["yaml"]))
+    n_asked = max((number for number, one in enumerate(sentences, 1) if one.endswith("?")), default=1)
+    return {"name": content["name"], "question": " ".join(sentences[:n_asked])}
 
 
 def _placed(place: Path, keys: list[str]) -> dict[str, Songs]:

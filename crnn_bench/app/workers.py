@@ -63,7 +63,7 @@ class Workers:
             task: the method's name.
             arguments: that can be pickled.
             tell: is told how far it is, in 0 to 1 and in words, in the thread that asks.
-            gone: whether nobody waits for it any more; then it never begins, or ends at its next word.
+            gone: whether nobody waits for it any more; then it does not begin, or ends at its next word.
 
         Returns:
             What the task returns.
@@ -174,9 +174,9 @@ class _Worker:
                 is_stopped = True
                 with contextlib.suppress(*Ended):
                     self._pipe.send(STOP)
+            if time.monotonic() > until:
+                raise TooLongError(f"it takes more than the {seconds:.0f} seconds that there are for it")
             if not self._pipe.poll(GLANCE_SECONDS):
-                if time.monotonic() > until:
-                    raise TooLongError(f"it takes more than the {seconds:.0f} seconds that there are for it")
                 continue
             try:
                 kind, content = self._pipe.recv()
