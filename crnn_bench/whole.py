@@ -6,7 +6,7 @@ import platform
 import sys
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -33,14 +33,21 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def sweep(folder: Path) -> None:
     """Removes what processes of this machine were writing into a folder, or those in it, when they were killed."""
-    if os.name != "posix":
-        return  # elsewhere signal 0 is not a mere question
     for part in folder.rglob(f".*.{_machine()}.*.part"):
-        with suppress(PermissionError, OverflowError, ValueError):  # someone else's process, or no name of ours
-            try:
-                os.kill(int(part.name.split(".")[-3]), 0)
-            except ProcessLookupError:
-                part.unlink(missing_ok=True)
+        if is_gone(part.name.split(".")[-3]):
+            part.unlink(missing_ok=True)
+
+
+def is_gone(pid: str) -> bool:
+    """Whether no process has this number any more, as far as this system tells; not so of what is no number."""
+    if os.name == "posix" and pid.isdigit():  # elsewhere signal 0 is not a mere question
+        try:
+            os.kill(int(pid), 0)
+        except ProcessLookupError:
+            return True
+        except (PermissionError, OverflowError):  # someone else's process, or no number of one
+            return False
+    return False
 
 
 @cache

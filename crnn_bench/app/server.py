@@ -22,6 +22,7 @@ from crnn_bench import fetching, songs, wording
 from crnn_bench.errors import BenchError
 from crnn_bench.songs import Songs
 from crnn_bench.terminal import console, say
+from crnn_bench.whole import is_gone
 
 if TYPE_CHECKING:
     from crnn_bench.app.workers import Workers
@@ -113,13 +114,8 @@ def _remove_stale(folder: Path) -> None:
     """Removes what servers of this user left that were killed and could not."""
     for path in folder.glob(f"{FOLDER}*-*"):
         number = path.name.removeprefix(FOLDER).partition("-")[0]
-        if number.isdigit() and not path.is_symlink() and path.stat().st_uid == os.getuid():
-            try:
-                os.kill(int(number), 0)
-            except ProcessLookupError:
-                shutil.rmtree(path, ignore_errors=True)
-            except (PermissionError, OverflowError):  # someone's process has this number now
-                continue
+        if is_gone(number) and not path.is_symlink() and path.stat().st_uid == os.getuid():
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _indexed(place: Path, library: Path | None, folder: Path) -> Path | None:
