@@ -1,6 +1,7 @@
 """Tastes, the choice of songs, lists as files, listeners who are made up, and the command."""
 
 import json
+import re
 import shutil
 from collections import Counter
 from itertools import pairwise
@@ -450,6 +451,7 @@ def test_seeds_give_a_list_without_copies(
     assert (last in places) != (str(toys / "music" / "artist-3" / "cut.wav") in places)
     printed = capsys.readouterr().out
     assert "14 songs are wanted, but the library has only 11" in printed
+    assert re.search(r"listened to: \S+ 100% \(\d+ in the list\)", printed)
     assert str(out) in printed
 
 

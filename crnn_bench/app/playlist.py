@@ -248,7 +248,7 @@ def _tell(made: Playlist, liked: Taste) -> None:
     show(table_of(table, ["", "similarity"]))
     shares = zip(liked.songs.classes, liked.genres, strict=True)
     told = ", ".join(
-        f"{name} {share:.0%} ({(made.songs['label'] == name).sum()} songs)" for name, share in shares if share > 0
+        f"{name} {share:.0%} ({(made.songs['label'] == name).sum()} in the list)" for name, share in shares if share > 0
     )
     say(f"listened to: {told}; variety {made.variety:g}")
     for note in made.notes:
