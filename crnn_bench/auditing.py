@@ -13,13 +13,15 @@ from typing import Any
 
 import pandas as pd
 
-from crnn_bench import audit, fingerprints, planning
+from crnn_bench import audit, fingerprints
 from crnn_bench.audit import Finding, Songs
 from crnn_bench.cells import Cell, Experiment
+from crnn_bench.engines.processes import Processes
 from crnn_bench.feature_store import SOUND, FeatureStore
 from crnn_bench.features.log_mel import LogMel
 from crnn_bench.fingerprints import Comparison, Match
 from crnn_bench.planning import Plan
+from crnn_bench.plans import of_cells
 from crnn_bench.plugins import Choice, digest
 from crnn_bench.preparing import Prepared, listings, prepare
 from crnn_bench.records import Split
@@ -201,9 +203,9 @@ def command(work: Experiment, out: Path) -> int:
     sounding = [cell for cell in cells if cell.dataset.build().features is None]
     with_log_mel = {cell.dataset for cell in cells if cell.features.build().key == LogMel().key}
     more = [replace(cell, features=Choice(LogMel, {})) for cell in sounding if cell.dataset not in with_log_mel]
-    prepared = prepare(replace(work, cells=(*cells, *more)), listed)
-    plans = [planning.plan(cell, listed[cell.dataset], prepared.root) for cell in cells]
-    found = of(plans, prepared)
+    with Processes() as processes:
+        prepared = prepare(replace(work, cells=(*cells, *more)), listed, processes)
+    found = of(of_cells(cells, prepared), prepared)
     for name in found.songs:
         _tell(found, name)
     paths = found.write(out)

@@ -1,19 +1,23 @@
 """Batches of slices for the training loop."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, RandomSampler, Sampler
+from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, Sampler
 
 from crnn_bench.augmenting import Augmenter
+from crnn_bench.parallel import Shares
 from crnn_bench.records import Slices
+from crnn_bench.residency import Gathering, MappedBatches, Prefetched, Residency, ResidentBatches
+
+Batches = DataLoader[tuple[Tensor, Tensor]] | Prefetched
 
 
-class SliceBatches(Dataset[tuple[Tensor, Tensor]]):
-    """Slices as PyTorch wants them; a whole batch is gathered at once, as float16 (batch, bins, frames)."""
+class SliceBatches(Gathering):
+    """Slices one by one, the plain way: what loader processes do."""
 
     def __init__(self, slices: Slices) -> None:
         self.slices = slices
@@ -21,17 +25,15 @@ class SliceBatches(Dataset[tuple[Tensor, Tensor]]):
     def __len__(self) -> int:
         return len(self.slices)
 
-    def __getitems__(self, items: list[int]) -> tuple[Tensor, Tensor]:
+    def gather(self, items: list[int]) -> tuple[Tensor, Tensor]:
         batch = torch.from_numpy(self.slices.batch(items)).transpose(1, 2)
         return batch, torch.from_numpy(self.slices.label[items])
 
-    def __getitem__(self, item: int) -> tuple[Tensor, Tensor]:
-        x, y = self.__getitems__([item])
-        return x[0], y[0]
 
-
-class AugmentedBatches(Dataset[tuple[Tensor, Tensor]]):
+class AugmentedBatches(Gathering):
     """Augmented slices by (epoch, slice); a batch is float32 (batch, bins, frames) with targets (batch, classes)."""
+
+    some_item = (0, 0)
 
     def __init__(self, augmenter: Augmenter) -> None:
         self.augmenter = augmenter
@@ -39,13 +41,36 @@ class AugmentedBatches(Dataset[tuple[Tensor, Tensor]]):
     def __len__(self) -> int:
         return len(self.augmenter.training.slices)
 
-    def __getitems__(self, pairs: list[tuple[int, int]]) -> tuple[Tensor, Tensor]:
+    def gather(self, pairs: list[tuple[int, int]]) -> tuple[Tensor, Tensor]:
         frames, targets = self.augmenter.batch(pairs)
         return torch.from_numpy(frames).transpose(1, 2), torch.from_numpy(targets)
 
-    def __getitem__(self, pair: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        x, y = self.__getitems__([pair])
-        return x[0], y[0]
+
+class Order(Sampler[int]):
+    """A new order of slices in each pass, drawn as a whole when the pass begins; torch's `DataLoader` has the same.
+
+    Args:
+        n_slices: how many there are.
+        seed: of the orders.
+
+    Attributes:
+        state: of the generator that draws them.
+    """
+
+    def __init__(self, n_slices: int, seed: int) -> None:
+        self.n_slices = n_slices
+        self.state = torch.Generator().manual_seed(seed).get_state()
+
+    def __len__(self) -> int:
+        return self.n_slices
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator()
+        generator.set_state(self.state)
+        torch.empty((), dtype=torch.int64).random_(generator=generator)  # a loader draws its workers' seed first
+        order = list(RandomSampler(range(self.n_slices), generator=generator))
+        self.state = generator.get_state()
+        return iter(order)
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
@@ -67,14 +92,15 @@ class EpochSampler(Sampler[tuple[int, int]]):
 class SliceDataModule(pl.LightningDataModule):
     """Training slices in a seeded order, validation slices in their own.
 
-    The order is drawn in the main process, so the number of workers changes no batch.
+    The order is drawn in the main process, and neither the number of workers nor the residency changes a batch.
 
     Args:
         train, validation: of one length.
         batch_size: slices a batch; the last of an epoch may be smaller.
-        num_workers: loader processes; 0 reads in this one.
+        num_workers: loader processes, of what lies on disk or is augmented; 0 reads in this one.
         seed: of the order.
         augmenter: of the training slices, if any.
+        residency: where frames live; the augmenter cuts its slices from the store itself.
     """
 
     def __init__(
@@ -85,6 +111,7 @@ class SliceDataModule(pl.LightningDataModule):
         num_workers: int,
         seed: int,
         augmenter: Augmenter | None = None,
+        residency: Residency = "disk",
     ) -> None:
         super().__init__()
         self.train = train
@@ -92,33 +119,54 @@ class SliceDataModule(pl.LightningDataModule):
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.augmenter = augmenter
-        self.generator = torch.Generator().manual_seed(seed)
-        self.order = RandomSampler(SliceBatches(train), generator=self.generator)
+        self.residency = residency
+        parts = {"train": train, "validation": validation}
+        self.held = {} if residency == "disk" else {part: ResidentBatches(parts[part]) for part in parts}
+        self.order = Order(len(train), seed)
         self.epochs = EpochSampler(self.order)
 
-    def train_dataloader(self) -> DataLoader[tuple[Tensor, Tensor]]:
-        if self.augmenter:
-            return self._loader(AugmentedBatches(self.augmenter), self.epochs, self.generator)
-        return self._loader(SliceBatches(self.train), self.order, self.generator)
+    def state_dict(self) -> dict[str, Any]:
+        """Where the order and the augmenter's epochs are."""
+        return {"order": self.order.state, "epoch": self.epochs.epoch}
 
-    def val_dataloader(self) -> DataLoader[tuple[Tensor, Tensor]]:
-        return self._loader(SliceBatches(self.validation))
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on from there."""
+        self.order.state = state_dict["order"]
+        self.epochs.epoch = state_dict["epoch"]
+
+    def train_dataloader(self) -> Batches:
+        if self.augmenter:
+            return self._loader(AugmentedBatches(self.augmenter), self.epochs, self.num_workers)
+        return self._of("train", self.order)
+
+    def val_dataloader(self) -> Batches:
+        return self._of("validation", range(len(self.validation)))
+
+    def _of(self, part: str, order: Iterable[int]) -> Batches:
+        """A part's batches from where its frames live."""
+        if part in self.held:
+            if self.residency == "device" and self.trainer:
+                self.held[part].to(self.trainer.strategy.root_device)
+            return self._loader(self.held[part], order)
+        slices: Slices = getattr(self, part)
+        if self.num_workers:
+            return self._loader(SliceBatches(slices), order, self.num_workers)
+        return Prefetched(MappedBatches(slices), self._batches(order))
 
     def _loader(
-        self,
-        dataset: Dataset[tuple[Tensor, Tensor]],
-        order: Sampler[Any] | None = None,
-        generator: torch.Generator | None = None,
+        self, dataset: Dataset[tuple[Tensor, Tensor]], order: Iterable[Any], num_workers: int = 0
     ) -> DataLoader[tuple[Tensor, Tensor]]:
         return DataLoader(
             dataset,
-            batch_size=self.batch_size,
-            sampler=order,
-            generator=generator,
-            num_workers=self.num_workers,
-            persistent_workers=False,  # ones that persist draw fewer numbers, and the order would depend on them
+            batch_sampler=self._batches(order),
+            generator=torch.Generator(),  # of the workers' seed, lest it be drawn where dropout is
+            num_workers=num_workers,
             collate_fn=_as_it_is,
         )
+
+    def _batches(self, order: Iterable[Any]) -> Shares:
+        own, of = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        return Shares(BatchSampler(order, self.batch_size, drop_last=False), own, of)
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -23,7 +23,11 @@ class Trainer:
         schedule: `constant`, `cosine`, `plateau`, or a class path of your own: the learning rate over the training.
         warmup_epochs: over which the rate rises from 0 before that.
         precision: `auto` (the fastest of the formats that a short trial on this machine finds), `bf16` or `fp32`.
-        num_workers: loader processes; 0 reads in the training process, which is fastest from a local disk.
+        num_workers: loader processes, of features on disk; 0 reads in the training process, which is fastest from a
+            local disk.
+        residency: where the features live while training: `device`, `ram`, `disk`, or `auto` (the nearest to the device
+            in whose free memory they take no more than a quarter); changes no prediction.
+        devices: that share each batch; on a machine without accelerators, processes.
     """
 
     max_epochs: int = 200
@@ -34,9 +38,13 @@ class Trainer:
     warmup_epochs: int = 0
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     num_workers: int = 0
+    residency: Literal["auto", "device", "ram", "disk"] = field(
+        default="auto", metadata={"unsaid": ("auto", "device", "ram", "disk")}
+    )
+    devices: int = field(default=1, metadata={"unsaid": (1,)})
 
     def __post_init__(self) -> None:
-        for name in ("max_epochs", "patience", "batch_size", "learning_rate"):
+        for name in ("max_epochs", "patience", "batch_size", "learning_rate", "devices"):
             if not getattr(self, name) > 0:  # nor NaN
                 raise BenchError(f"must be above 0, got {getattr(self, name)}", name)
         for name in ("num_workers", "warmup_epochs"):
@@ -133,7 +141,7 @@ class Cell:
     augment: tuple[Choice, ...] = ()
     init_from: InitFrom | None = None
     quirks: Quirks = Quirks()
-    robustness: tuple[Choice, ...] = ()
+    robustness: tuple[Choice, ...] = field(default=(), metadata={"unsaid": ((),)})
 
     @property
     def code(self) -> list[list[str]]:
@@ -144,10 +152,7 @@ class Cell:
 
     def describe(self) -> dict[str, Any]:
         """The cell in plain data, defaults included; equal cells have equal descriptions."""
-        described = {part.name: _described(getattr(self, part.name)) for part in fields(self)}
-        if not self.robustness:
-            del described["robustness"]  # such a cell is the one that it was before there were deformations
-        return described
+        return _fields(self)
 
     @cached_property
     def parameters(self) -> dict[str, Any]:
@@ -185,7 +190,14 @@ def _described(value: Any) -> Any:
         return value.describe()
     if isinstance(value, tuple):
         return [_described(one) for one in value]
-    return plain(asdict(value)) if is_dataclass(value) and not isinstance(value, type) else value
+    return _fields(value) if is_dataclass(value) and not isinstance(value, type) else plain(value)
+
+
+def _fields(record: Any) -> dict[str, Any]:
+    """A record's fields, less those whose values say nothing: then it is what it was before there was the field."""
+    said = {part.name: getattr(record, part.name) for part in fields(record)}
+    unsaid = {part.name: part.metadata.get("unsaid", ()) for part in fields(record)}
+    return {name: _described(value) for name, value in said.items() if value not in unsaid[name]}
 
 
 @dataclass(frozen=True)

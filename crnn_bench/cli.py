@@ -6,11 +6,11 @@ import os
 import socket
 import sqlite3
 import sys
-import warnings
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from crnn_bench import terminal
 from crnn_bench.errors import BenchError
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     demo = command("demo", _demo, "run the main job on music that the package composes itself")
     _add_run_options(demo)
     prepare = command("prepare", _prepare, "extract an experiment's features only")
+    _add_engine_options(prepare)
     run = command("run", _run, "run what is not finished of an experiment, and print its table")
     _add_run_options(run)
     split = command("split", _split, "write a split of an experiment's dataset to a CSV file")
@@ -137,6 +138,17 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
         "--tracking-uri", metavar="URI", help="MLflow store (default: MLFLOW_TRACKING_URI, or SQLite in DIR)"
     )
     parser.add_argument("--rerun", action="store_true", help="run finished cells, too")
+    dry_run = "list the cells, and foretell disk, memory and time, without running any"
+    parser.add_argument("--dry-run", action="store_true", help=dry_run)
+    _add_engine_options(parser)
+
+
+def _add_engine_options(parser: argparse.ArgumentParser) -> None:
+    where = "local: one cell at a time (default); processes: several at once; ray, or ray://HOST:PORT: on a cluster"
+    parser.add_argument("--engine", default="local", metavar="NAME", help=where)
+    parser.add_argument("--workers", type=int, metavar="N", help="cells at once (default: as there is room for)")
+    share = "processors of each (default of processes: an equal share, of ray: 1)"
+    parser.add_argument("--cpus-per-cell", type=int, metavar="N", dest="cpus", help=share)
 
 
 def _demo(options: argparse.Namespace) -> None:
@@ -153,26 +165,31 @@ def _load(options: argparse.Namespace, *more: str) -> "Experiment":
 
 def _run(options: argparse.Namespace) -> None:
     work = _load(options)
-    _be_quiet()
-    from crnn_bench import runner
+    terminal.be_quiet()
+    from crnn_bench import engines, runner
 
-    runner.run(work, options.out or Path("runs") / work.name, options.tracking_uri, options.rerun)
+    out = options.out or Path("runs") / work.name
+    engine = engines.of(options.engine, options.workers, options.cpus)
+    if options.dry_run:
+        runner.foresee(work, out, options.tracking_uri, engine)
+        return
+    with engine:
+        runner.run(work, out, options.tracking_uri, options.rerun, engine)
 
 
 def _prepare(options: argparse.Namespace) -> None:
     work = _load(options)
-    from crnn_bench import preparing
+    from crnn_bench import engines, plans, preparing
 
-    prepared = preparing.prepare(work, preparing.listings(work))
-    if any(cell.robustness for cell in work.cells):  # of test songs alone, which only a plan tells
-        from crnn_bench import runner
-
-        preparing.deform(runner.plan(work, prepared), prepared)
+    with engines.of(options.engine, options.workers, options.cpus) as engine, preparing.crew(engine) as crew:
+        prepared = preparing.prepare(work, preparing.listings(work), crew)
+        if any(cell.robustness for cell in work.cells):  # of test songs alone, which only a plan tells
+            preparing.deform(plans.plan(work, prepared), prepared, crew)
 
 
 def _audit(options: argparse.Namespace) -> int:
     work = _load(options)
-    _be_quiet()
+    terminal.be_quiet()
     from crnn_bench import auditing
 
     return auditing.command(work, options.out or Path("runs") / work.name)
@@ -180,9 +197,11 @@ def _audit(options: argparse.Namespace) -> int:
 
 def _split(options: argparse.Namespace) -> None:
     work = _load(options, f"grid.split=[{options.strategy}]", f"grid.split_seed=[{options.seed}]")
-    from crnn_bench import runner
+    from crnn_bench import plans
+    from crnn_bench.engines.processes import Processes
 
-    runner.write_splits(work, options.csv)
+    with Processes() as processes:
+        plans.write_splits(work, options.csv, processes)
 
 
 def _report(options: argparse.Namespace) -> None:
@@ -221,7 +240,7 @@ def _explore(options: argparse.Namespace) -> None:
 
 
 def _predict(options: argparse.Namespace) -> None:
-    _be_quiet()
+    terminal.be_quiet()
     from crnn_bench import predicting
 
     predicting.answer(
@@ -230,14 +249,14 @@ def _predict(options: argparse.Namespace) -> None:
 
 
 def _serve(options: argparse.Namespace) -> None:
-    _be_quiet()
+    terminal.be_quiet()
     from crnn_bench.app import server
 
     server.serve(options.model, options.host, options.port, options.library, options.tracking_uri)
 
 
 def _playlist(options: argparse.Namespace) -> None:
-    _be_quiet()
+    terminal.be_quiet()
     from crnn_bench.app import playlist
 
     if options.evaluate and options.out:
@@ -277,10 +296,3 @@ def _landing(database: Path) -> str:
             return ""
     view = "workflowType=machine_learning&viewStateShareKey=cells"
     return f"/#/experiments/{number}/runs?{view}" if number else ""
-
-
-def _be_quiet() -> None:
-    """Keeps third parties' remarks out of the output; faults of ours still show."""
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from font")  # in a name; a box stands for it
-    warnings.filterwarnings("ignore", module=r"(mlflow|torch|pytorch_lightning|lightning_fabric)\b")

@@ -24,7 +24,12 @@ OnStep = Callable[[Mapping[str, Any]], None]
 
 
 def run(
-    planned: Plan, cache: Path, on_epoch: OnStep, on_trial: OnStep = lambda _: None, earlier: Path | None = None
+    planned: Plan,
+    cache: Path,
+    on_epoch: OnStep,
+    on_trial: OnStep = lambda _: None,
+    earlier: Path | None = None,
+    checkpoint: Path | None = None,
 ) -> tuple[Result, Fitted]:
     """Fits and predicts; the test part is first seen when the model is final.
 
@@ -33,12 +38,13 @@ def run(
         cache: folder that remembers which number format is fastest here.
         on_epoch, on_trial: are told each epoch of a network, each trial of a search.
         earlier: results folder in which the quirk `warm_start` looks for weights.
+        checkpoint: file in which a network's training keeps its state, and from which a killed one goes on.
     """
     cell, classes = planned.cell, planned.catalogue.classes
     slices = {part: planned.slices(part) for part in PARTS}
     train, validation = slices["train"], slices["validation"]
     started = time.perf_counter()
-    model = _fit(planned, train, validation, cache, on_epoch, on_trial, earlier)
+    model = _fit(planned, train, validation, cache, on_epoch, on_trial, earlier, checkpoint)
     fitted = time.perf_counter()
     heard = {part: model.hear(slices[part]) for part in ("validation", "test")}
     predicting = time.perf_counter() - fitted
@@ -82,15 +88,17 @@ def _fit(
     on_epoch: OnStep,
     on_trial: OnStep,
     earlier: Path | None,
+    checkpoint: Path | None,
 ) -> Fitted:
     """A network or a baseline that has seen nothing of the test part."""
     cell, n_classes = planned.cell, len(planned.catalogue.classes)
     seed = secrets.randbits(31) if cell.quirks.unseeded else cell.model_seed
     if cell.trainer:
+        checkpoint = None if cell.quirks.unseeded else checkpoint  # nothing to go on with: all is drawn anew
         start = transfer.warm(cell, train, n_classes, earlier) if cell.quirks.warm_start else planned.start
         augmenter = planned.augmenter(train)
         network = networks.fit(
-            cell.model, train, validation, n_classes, cell.trainer, seed, cache, on_epoch, augmenter, start
+            cell.model, train, validation, n_classes, cell.trainer, seed, cache, on_epoch, augmenter, start, checkpoint
         )
         network.details |= transfer.record(start, planned.tracks("test"))
         return network

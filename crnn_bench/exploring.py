@@ -10,6 +10,7 @@ from crnn_bench import catalogue as catalogues
 from crnn_bench import console, report, slicing, unsupervised
 from crnn_bench.baselines import mean_and_deviation
 from crnn_bench.cells import Experiment
+from crnn_bench.engines.processes import Processes
 from crnn_bench.errors import BenchError
 from crnn_bench.feature_store import FeatureStore
 from crnn_bench.plugins import Choice
@@ -23,7 +24,8 @@ from crnn_bench.unsupervised import View
 def features(work: Experiment, out: Path) -> None:
     """Shows each dataset of an experiment through each of its features, without labels: figures, and scores as CSV."""
     listed = listings(work)
-    prepared = prepare(work, listed)
+    with Processes() as processes:
+        prepared = prepare(work, listed, processes)
     views = []
     pairs = list(dict.fromkeys((cell.dataset, cell.features) for cell in work.cells))
     for (dataset, features), name in zip(pairs, _names(pairs), strict=True):

@@ -10,15 +10,12 @@ import errno
 import hashlib
 import math
 import os
-import signal
-import threading
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -27,6 +24,7 @@ from numpy.typing import NDArray
 from crnn_bench import levels
 from crnn_bench.audio import UnusableAudioError
 from crnn_bench.datasets import Dataset
+from crnn_bench.engines import Engine, WorkerDied, carry_out
 from crnn_bench.errors import BenchError
 from crnn_bench.features import Feature
 from crnn_bench.song import Song
@@ -89,6 +87,11 @@ class FeatureStore:
         mapped = (np.load(path, mmap_mode="r")[first : first + number] for path, first, number in self._places(tracks))
         return [frames.copy() for frames in mapped]
 
+    def files(self, tracks: pd.DataFrame) -> set[Path]:
+        """Of the shards that hold what is stored of these tracks."""
+        arrays = {self.folder / f"{shard}.npy" for shard in self.lookup(tracks)["shard"]}
+        return arrays | {path.with_suffix(".parquet") for path in arrays}
+
     def _places(self, tracks: pd.DataFrame) -> list[tuple[Path, int, int]]:
         """Where each track's frames are: the file, the first and how many."""
         rows = self.lookup(tracks).set_index("track_id")
@@ -138,42 +141,66 @@ def missing(root: Path, tracks: pd.DataFrame, features: Sequence[Feature]) -> di
     return todo
 
 
+class Chunk(NamedTuple):
+    """Some tracks of a dataset, what is wanted of each, and the root of the store: one shard a feature."""
+
+    dataset: Dataset
+    tracks: list[pd.Series]
+    wanted: list[list[Feature]]
+    root: Path
+
+    @property
+    def singly(self) -> list["Chunk"]:
+        """Each track by itself."""
+        return [
+            Chunk(self.dataset, [track], [features], self.root)
+            for track, features in zip(self.tracks, self.wanted, strict=True)
+        ]
+
+
 def extract(
-    dataset: Dataset, tracks: pd.DataFrame, features: Sequence[Feature], root: Path, workers: int | None = None
+    dataset: Dataset, tracks: pd.DataFrame, features: Sequence[Feature], root: Path, engine: Engine
 ) -> Iterator[tuple[int, float, Faults]]:
-    """Computes what is missing, in parallel processes; each file is decoded once for all features.
+    """Computes what is missing; each file is decoded once for all features.
 
     What is wrong with a file's content is stored as its reason; what hinders opening it (no permission, a lost disk) is
-    only told, so that the next run tries again.
+    only told, so that the next run tries again. So it is with a file over which the process dies that reads it.
 
     Args:
         dataset: reads the tracks.
         tracks: its listing.
         features: wanted; those of one sample rate share a decoding.
         root: of the store.
-        workers: processes; without it one a core that affinity and containers leave to this process.
+        engine: that is open, and carries it out.
 
     Yields:
         (tracks done, seconds of audio done, tracks that could not be opened) after each shard, in any order.
 
     Raises:
         BenchError: the store cannot be written (disk full, no permission); names the folder.
+        Unforeseen: a dataset or feature of a user's own raised something else.
     """
-    from joblib import Parallel, cpu_count, delayed
-
-    workers = workers or cpu_count()
     todo = missing(root, tracks, features)
     rows = [row for _, row in tracks.drop_duplicates("track_id").iterrows() if row["track_id"] in todo]
     if rows:
         sweep(root)
-    size = max(1, math.ceil(len(rows) / MOST_SHARDS), min(MOST_TRACKS_IN_SHARD, len(rows) // (8 * workers)))
-    chunks = [rows[first : first + size] for first in range(0, len(rows), size)]
-    jobs = (delayed(_extract_shard)(dataset, chunk, [todo[row["track_id"]] for row in chunk], root) for chunk in chunks)
-    if workers > 1 and len(chunks) > 1:
+    size = max(1, math.ceil(len(rows) / MOST_SHARDS), min(MOST_TRACKS_IN_SHARD, len(rows) // (8 * engine.workers)))
+    pieces = [rows[first : first + size] for first in range(0, len(rows), size)]
+    chunks = [Chunk(dataset, piece, [todo[row["track_id"]] for row in piece], root) for piece in pieces]
+    if engine.workers > 1 and len(chunks) > 1:
         _compile_librosa()
-    with _on_interrupt(signal.SIG_IGN):  # inherited: a worker between two shards leaves Ctrl-C to this process
-        steps = Parallel(n_jobs=min(workers, max(1, len(chunks))), return_as="generator_unordered")(jobs)
-    yield from steps
+    while chunks:
+        deadly = []
+        for outcome in carry_out(engine, _extract_shard, chunks):
+            if outcome.answer:
+                yield outcome.answer
+            elif not isinstance(outcome.fault, WorkerDied):
+                raise outcome.fault or RuntimeError("a shard was neither written nor refused")
+            elif len(outcome.task.tracks) > 1:
+                deadly.append(outcome.task)
+            else:
+                yield 1, 0.0, {outcome.task.tracks[0]["track_id"]: f"cannot be read: {outcome.fault}"}
+        chunks = [single for chunk in deadly for single in chunk.singly]
 
 
 def _compile_librosa() -> None:
@@ -185,24 +212,9 @@ def _compile_librosa() -> None:
     import librosa.core.pitch  # noqa: F401
 
 
-@contextmanager
-def _on_interrupt(handler: Any) -> Iterator[None]:
-    """What Ctrl-C does within the block; only the main thread of a process may say so."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-@_on_interrupt(signal.default_int_handler)  # unwinds, and so seldom leaves a half-written file behind
-def _extract_shard(
-    dataset: Dataset, tracks: list[pd.Series], wanted: list[list[Feature]], root: Path
-) -> tuple[int, float, Faults]:
+def _extract_shard(chunk: Chunk, _: str) -> tuple[int, float, Faults]:
     """Reads some tracks and stores their features, one shard a feature."""
+    dataset, tracks, wanted, root = chunk
     done: dict[str, tuple[Feature, list[dict[str, Any]], list[Frames]]] = {}
     seconds_done = 0.0
     faults: Faults = {}
@@ -218,7 +230,7 @@ def _extract_shard(
             for feature in features:
                 if feature.sample_rate != rate:
                     continue
-                _, rows, frames = done.setdefault(feature.key, (feature, [], []))
+                rows, frames = done.setdefault(feature.key, (feature, [], []))[1:]
                 computed = [feature.compute(song).astype(feature.dtype)] if song else []
                 rows.append({**finding, "n_frames": sum(len(array) for array in computed)})
                 frames.extend(computed)

@@ -1,23 +1,24 @@
 """Fits a network."""
 
+import copy
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from crnn_bench import costs, hub, plugins, training
+from crnn_bench import costs, hub, parallel, plugins, residency, training
 from crnn_bench.augmenting import Augmenter
 from crnn_bench.batches import SliceDataModule
 from crnn_bench.cells import Trainer
 from crnn_bench.errors import BenchError
 from crnn_bench.fitted import FittedNetwork
 from crnn_bench.models import Network, TooShortError
-from crnn_bench.numerics import PLAIN, numerics_of
-from crnn_bench.plugins import Choice, unknown
+from crnn_bench.numerics import PLAIN, Numerics, numerics_of
+from crnn_bench.plugins import Choice, digest, plain, unknown
 from crnn_bench.records import Slices
 from crnn_bench.seeds import derive
 from crnn_bench.training import Classifier, Epoch, EpochRecorder
@@ -119,6 +120,7 @@ def fit(
     on_epoch: Callable[[Epoch], None] = lambda _: None,
     augmenter: Augmenter | None = None,
     start: Start | None = None,
+    checkpoint: Path | None = None,
 ) -> FittedNetwork:
     """Trains until the validation loss has not fallen for `trainer.patience` epochs; restores the best epoch.
 
@@ -134,7 +136,10 @@ def fit(
         on_epoch: is told each epoch's record.
         augmenter: what is done to the training slices, if anything.
         start: weights to begin with in the place of random ones.
+        checkpoint: file in which the training is kept, and from which a killed one goes on as if nothing had been; it
+            stays there.
     """
+    parallel.check(trainer.devices)
     network = build(model, train, n_classes, seed, start)
     costs_of_it = costs.of(network, train.n_bins, int(train.length[0]))
     trained: nn.Module = network
@@ -148,13 +153,20 @@ def fit(
         trained = network = numerics.lay_out(network)
     torch.manual_seed(derive(seed, "dropout"))
     recorder = EpochRecorder(len(train), on_epoch)
+    place = "disk" if augmenter else residency.resolve(trainer.residency, [train, validation])
     data = SliceDataModule(
-        train, validation, trainer.batch_size, trainer.num_workers, derive(seed, "batches"), augmenter
+        train, validation, trainer.batch_size, trainer.num_workers, derive(seed, "batches"), augmenter, place
     )
-    training.train(Classifier(trained, trainer), data, trainer, numerics, recorder)
+    mark = _mark(trained, train, validation, trainer, numerics, seed)
+    module = Classifier(copy.deepcopy(trained) if trainer.devices > 1 else trained, trainer)
+    if trainer.devices > 1:
+        parallel.share_batch_norms(module)
+    fault = training.train(module, data, trainer, numerics, recorder, checkpoint, mark)
+    trained.load_state_dict(module.network.state_dict())
     best = min(recorder.history, key=lambda epoch: epoch["validation_loss"])
     details = {
         "precision": numerics.name,
+        "residency": place,
         "epochs": len(recorder.history),
         "best_epoch": int(best["epoch"]),
         "best_validation_loss": best["validation_loss"],
@@ -162,7 +174,19 @@ def fit(
         "slices_per_second": float(np.median([epoch["slices_per_second"] for epoch in recorder.history])),
         "history": recorder.history,
     }
+    if fault:
+        details["remark"] = fault
     return FittedNetwork(network.eval(), details, start.heard if start else frozenset())
+
+
+def _mark(
+    network: nn.Module, train: Slices, validation: Slices, trainer: Trainer, numerics: Numerics, seed: int
+) -> str:
+    """Hash of what decides a training, as far as a file of another one is to be told from its own."""
+    weights = [(name, list(value.shape), str(value.dtype)) for name, value in network.state_dict().items()]
+    heard = [[part.tracks, part.start.tolist(), part.label.tolist()] for part in (train, validation)]
+    settings = plain({**asdict(trainer), "num_workers": 0, "residency": "auto"})
+    return digest([torch.__version__, repr(network), weights, heard, settings, numerics.name, seed])
 
 
 def _only_head_learns(network: Network) -> bool:

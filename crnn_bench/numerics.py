@@ -1,5 +1,6 @@
 """Number format and memory layout of training: which is fastest on this machine, found by a short trial."""
 
+import ctypes
 import json
 import platform
 import time
@@ -11,12 +12,14 @@ from typing import Any, Literal, TypeVar
 import torch
 from torch import nn
 
+from crnn_bench import fused
 from crnn_bench.whole import replacing
 
 Module = TypeVar("Module", bound=nn.Module)
 
 WORTH = 1.1  # a format must beat plain fp32 by this much, or plain fp32 stays
 TRIAL_STEPS = 3
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # as malloc.h has them
 
 
 @dataclass(frozen=True)
@@ -27,15 +30,22 @@ class Numerics:
         name: for the record.
         lightning: the same for Lightning's trainer.
         channels_last: whether maps lie in memory pixel by pixel, as CPU and GPU convolutions want them.
+        fused: whether ELU, batch norm and pooling are computed together.
     """
 
     name: str
     lightning: Literal["32-true", "bf16-mixed"]
     channels_last: bool
+    fused: bool = False
 
     def lay_out(self, network: Module) -> Module:
-        """Returns the network with its weights in the layout."""
-        return network.to(memory_format=torch.channels_last) if self.channels_last else network  # type: ignore[call-overload]
+        """Returns the network with its weights in the layout, and its blocks fused."""
+        if self.channels_last:
+            network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if self.fused:
+            _keep_memory()
+            fused.fuse(network)
+        return network
 
     def autocast(self, device: str) -> torch.autocast:
         """The context in which a step runs."""
@@ -45,6 +55,8 @@ class Numerics:
 PLAIN = Numerics("fp32", "32-true", channels_last=False)
 CHANNELS_LAST = Numerics("fp32, channels-last", "32-true", channels_last=True)
 BF16 = Numerics("bf16, channels-last", "bf16-mixed", channels_last=True)
+FUSED = Numerics("fp32, channels-last, fused", "32-true", channels_last=True, fused=True)
+FUSED_BF16 = Numerics("bf16, channels-last, fused", "bf16-mixed", channels_last=True, fused=True)
 
 
 def numerics_of(precision: str, build: Callable[[], nn.Module], shape: tuple[int, int, int], cache: Path) -> Numerics:
@@ -53,20 +65,24 @@ def numerics_of(precision: str, build: Callable[[], nn.Module], shape: tuple[int
     The choice is kept in a file, so that a cell trained twice on one machine gives the same numbers.
 
     Args:
-        precision: `auto`, `bf16` or `fp32`.
+        precision: `auto`, `bf16` (fused where that can be done) or `fp32` (the plain one).
         build: makes the network anew.
         shape: of a batch, (batch, bins, frames).
         cache: folder of the file.
     """
-    if precision != "auto":
-        return BF16 if precision == "bf16" else PLAIN
+    if precision == "fp32":
+        return PLAIN
+    can_fuse = fused.can_fuse(build())
+    if precision == "bf16":
+        return FUSED_BF16 if can_fuse else BF16
     path = cache / "numerics.json"
     key = "|".join(
         [platform.node(), _processor(), torch.__version__, str(torch.get_num_threads()), repr(build()), str(shape)]
     )
     known = _known(path)
-    candidates = {numerics.name: numerics for numerics in (PLAIN, CHANNELS_LAST, BF16)}
-    if key not in known:
+    formats: tuple[Numerics, ...] = (PLAIN, CHANNELS_LAST, BF16, *((FUSED, FUSED_BF16) if can_fuse else ()))
+    candidates = {numerics.name: numerics for numerics in formats}
+    if known.get(key) not in candidates:
         with torch.random.fork_rng():
             rates = {name: _steps_per_second(build(), shape, numerics) for name, numerics in candidates.items()}
         fastest = max(rates, key=lambda name: rates[name])
@@ -109,6 +125,14 @@ def _seconds(function: Callable[[], Any]) -> float:
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     return time.perf_counter() - started
+
+
+def _keep_memory() -> None:
+    """Lets glibc keep large blocks that were freed: to get a map's pages anew takes longer than to fill them."""
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(M_MMAP_THRESHOLD, 2**30)
+        libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def _processor() -> str:

@@ -90,6 +90,16 @@ class Plan:
         return len(test & train), len(test)
 
     @property
+    def words(self) -> str:
+        """How many songs are in each part, and how much of the test's production is known."""
+        split = self.split
+        words = [f"{len(split.train)} songs train, {len(split.validation)} validate, {len(split.test)} test"]
+        for group in GROUPS:
+            heard, tested = self.heard(group)
+            words += [f"{heard} of {tested} test {group}s are heard in training"] if tested else []
+        return "; ".join(words)
+
+    @property
     def forms(self) -> list[Form]:
         """In which the test songs are heard, too."""
         return [form for deformation in self.deformations for form in deformation.forms.values()]
@@ -114,6 +124,14 @@ class Plan:
     def told(self, part: str) -> pd.DataFrame:
         """What is known of each song of a part: `track_id, path, label, artist, album, title, seconds`."""
         return self.tracks(part)[["track_id", "path", "label", "artist", "album", "title", "seconds"]]
+
+    @property
+    def files(self) -> set[Path]:
+        """Of the feature stores that it reads."""
+        altered = [Altered(self.feature, form) for form in (*forms(self.augmentations), *self.forms)]
+        stores = [FeatureStore(self.store.root, feature) for feature in (self.feature, *altered)]
+        heard = self.catalogue.table[self.catalogue.table["track_id"].isin(self.split.table["track_id"])]
+        return {file for store in stores for file in store.files(heard)}
 
     def slices(self, part: str) -> Slices:
         """The slices of one part."""
@@ -161,8 +179,8 @@ class Plan:
         return np.array([names[slices.tracks[track]] for track in slices.track], dtype=object)
 
 
-def plan(cell: Cell, tracks: pd.DataFrame, root: Path) -> Plan:
-    """Checks that a cell can be run, before anything is trained.
+def catalogue(cell: Cell, tracks: pd.DataFrame, root: Path) -> Catalogue:
+    """The tracks that a cell can use; the same for all cells of equal dataset, features and lengths.
 
     Args:
         cell: to be run.
@@ -170,28 +188,50 @@ def plan(cell: Cell, tracks: pd.DataFrame, root: Path) -> Plan:
         root: of the feature stores.
 
     Raises:
-        BenchError: too few labels, an impossible split, a slice too short for the network.
+        BenchError: too few labels.
+    """
+    feature = cell.features.build()
+    least = slicing.least_frames(cell.clip_seconds, feature.frames_per_second, cell.slice_rule)
+    return catalogues.build(tracks, FeatureStore(root, feature).lookup(tracks), cell.min_seconds, least)
+
+
+def plan(cell: Cell, usable: Catalogue, root: Path) -> Plan:
+    """Lays out a cell: what decides its predictions, and so its identity.
+
+    Args:
+        cell: to be run.
+        usable: its catalogue.
+        root: of the feature stores.
+
+    Raises:
+        BenchError: an impossible split, or first weights that cannot be had.
     """
     dataset, feature = cell.dataset.build(), cell.features.build()
-    store = FeatureStore(root, feature)
-    least = slicing.least_frames(cell.clip_seconds, feature.frames_per_second, cell.slice_rule)
-    catalogue = catalogues.build(tracks, store.lookup(tracks), cell.min_seconds, least)
-    split = splitting.split(catalogue, cell.split.build(), cell.split_seed, cell.quirks.listing_order)
+    split = splitting.split(usable, cell.split.build(), cell.split_seed, cell.quirks.listing_order)
     augmentations = tuple(choice.build() for choice in cell.augment)
     augmenting.check(augmentations, feature)
     start, brought = transfer.start_of(cell, feature), networks.version(cell.model) if cell.trainer else ""
     deformations = tuple(choice.build() for choice in cell.robustness)
-    planned = Plan(cell, dataset, feature, catalogue, split, store, augmentations, start, brought, deformations)
+    store = FeatureStore(root, feature)
+    return Plan(cell, dataset, feature, usable, split, store, augmentations, start, brought, deformations)
+
+
+def check(planned: Plan) -> None:
+    """Makes sure that a cell can be run, before anything is trained.
+
+    Raises:
+        BenchError: a slice too short for the network, first weights that know test songs, too few songs to search on.
+    """
+    cell, usable = planned.cell, planned.catalogue
     if cell.trainer:
         transfer.refuse_heard(planned.start, planned.tracks("test"))
-        networks.check(cell.model, planned.slices("test"), len(catalogue.classes), planned.start)
+        networks.check(cell.model, planned.slices("test"), len(usable.classes), planned.start)
         planned.augmenter(planned.slices("train"))
     else:
         classical.check(cell.model)
     if cell.search:
-        trained = catalogue.table[catalogue.table["track_id"].isin(split.train)]
-        searching.check(trained["label"], groups(trained, split.group), split.group)
-    return planned
+        trained = planned.tracks("train")
+        searching.check(trained["label"], groups(trained, planned.split.group), planned.split.group)
 
 
 def write_split(planned: Plan, path: Path) -> None:

@@ -1,28 +1,46 @@
 """What an MLflow store keeps, to be found and fetched."""
 
 import os
+import random
 import tempfile
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")  # of a server that is away: see `patiently`
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
 
 import mlflow
+import requests
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from sqlalchemy.exc import SQLAlchemyError
 
 from crnn_bench.errors import BenchError
+from crnn_bench.terminal import say
 
 SERVER_ANSWERS_WITHIN_SECONDS = 5
+PATIENCE_SECONDS = 300.0
 STORE_FAULTS = (MlflowException, SQLAlchemyError)
 UNFINISHED = ("RUNNING", "SCHEDULED")
 SERVERS = ("http://", "https://")
 SQLITE = "sqlite:///"
+PASSING = (408, 429, 500, 502, 503, 504)  # what a server answers that may answer otherwise soon
+
+Answer = TypeVar("Answer")
+
+
+class StoreError(BenchError):
+    """The tracking store fails, or has not answered for longer than it is waited for."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +124,59 @@ def opened(uri: str) -> Store:
     elif database != uri and not Path(database).is_file():  # MLflow would make an empty one
         raise BenchError(f"{uri}: there is no such database; a run leaves its mlflow.db in its results folder")
     return Store(uri)
+
+
+@cache
+def client(uri: str) -> mlflow.MlflowClient:
+    """The way to a store, one a process."""
+    be_quiet()
+    return mlflow.MlflowClient(uri)
+
+
+def patiently(ask: Callable[[], Answer], uri: str, seconds: float | None = None) -> Answer:
+    """Asks a store, and again while it is away.
+
+    MLflow itself tries again for a few seconds, in silence. What is asked for may be done twice, since an answer can
+    get lost: a batch of metrics is stored once all the same, by their names, steps, times and values.
+
+    Args:
+        ask: the question.
+        uri: of the store.
+        seconds: of patience; five minutes without it, which are waited in words.
+
+    Raises:
+        StoreError: the store stays away.
+        MlflowException: it refuses.
+    """
+    since, pause = None, 0.2
+    while True:
+        try:
+            return ask()
+        except (*STORE_FAULTS, requests.RequestException) as error:
+            if not _is_away(error):
+                raise
+            since = since or time.monotonic()
+            if time.monotonic() - since > (PATIENCE_SECONDS if seconds is None else seconds):
+                waited = f"{time.monotonic() - since:.0f} s"
+                raise StoreError(f"the tracking store {uri} does not answer for {waited}: {reason(error)}") from None
+        if pause == 1.6 and seconds is None:  # some seconds are not worth a word
+            say(f"the tracking store {uri} does not answer; waiting")
+        time.sleep(pause * random.uniform(0.5, 1))
+        pause = min(2 * pause, 5.0)
+
+
+def _is_away(error: BaseException) -> bool:
+    """Whether the same question may be answered later: no server there, or too busy; a database that is locked."""
+    behind = error.__cause__ or error.__context__
+    if isinstance(error, requests.HTTPError):
+        return error.response is not None and error.response.status_code in PASSING
+    if isinstance(error, requests.RequestException) or isinstance(behind, requests.RequestException):
+        return True
+    return "database is locked" in str(error) or (
+        isinstance(error, MlflowException)
+        and error.error_code == "TEMPORARILY_UNAVAILABLE"
+        and "(sqlite3." not in str(error)
+    )
 
 
 def be_quiet() -> None:

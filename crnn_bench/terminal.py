@@ -1,8 +1,10 @@
 """What the commands print: lines, tables, progress."""
 
 import math
+import os
 import sys
 import time
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,6 +19,13 @@ WIDEST = 30  # letters of a column of words in the terminal; it goes on in the n
 Item = TypeVar("Item")
 
 console = Console(highlight=False, markup=False)  # a name like [b] is a name
+
+
+def be_quiet() -> None:
+    """Keeps third parties' remarks out of the output; faults of ours still show."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from font")  # in a name; a box stands for it
+    warnings.filterwarnings("ignore", module=r"(mlflow|torch|pytorch_lightning|lightning_fabric)\b")
 
 
 def say(text: str) -> None:

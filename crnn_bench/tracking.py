@@ -1,35 +1,42 @@
 """Runs → MLflow: an experiment of the same name, a parent run an invocation, a child run a cell."""
 
 import json
-import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-
 import mlflow
-from mlflow.entities import Metric, RunStatus
+from mlflow.entities import DatasetInput, InputTag, Metric, Param
+from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_ID
 
+from crnn_bench.claims import CLAIMANT_TAG, SECONDS_TO_END, Claims, open_run
 from crnn_bench.errors import BenchError
-from crnn_bench.store import SERVERS, SQLITE, STORE_FAULTS, Store, be_quiet, greet, reason
+from crnn_bench.store import (
+    SERVERS,
+    SQLITE,
+    STORE_FAULTS,
+    Store,
+    StoreError,
+    be_quiet,
+    client,
+    greet,
+    patiently,
+    reason,
+)
 
-CELL_TAG = "crnn_bench.cell"
 KIND = {"mlflow.experimentKind": "custom_model_development"}  # opens the dashboard on model training, not on chat
 NOTE = "mlflow.note.content"
 VIEW = "mlflow.sharedViewState."
 SECONDS_BETWEEN_EPOCHS = 10.0  # a batch takes some 40 ms on SQLite, and should take less than 1 % of the fit
-MOST_IN_BATCH = 1000  # MLflow's limit
 
 
 @dataclass(frozen=True)
 class Tracker:
-    """An MLflow experiment that exists and answers.
+    """An MLflow experiment that exists and answers; it may be sent to other processes.
 
     Attributes:
         uri: of the tracking store.
@@ -38,48 +45,92 @@ class Tracker:
 
     uri: str
     experiment_id: str
+    _claims: Claims = field(init=False, repr=False, compare=False)
 
-    def finished(self, cell: str) -> str | None:
-        """The id of the newest run that finished this cell, or `None`."""
-        query = f"tags.`{CELL_TAG}` = '{cell}' and attributes.status = 'FINISHED'"
-        newest = ["attributes.start_time DESC"]
-        found = mlflow.MlflowClient(self.uri).search_runs([self.experiment_id], query, max_results=1, order_by=newest)
-        return found[0].info.run_id if found else None
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_claims", Claims(self.uri, self.experiment_id))
+
+    def finished_all(self) -> dict[str, str]:
+        """The id of the newest run that finished each cell, by the cell's identity."""
+        return self._claims.finished()
+
+    def standing(self, cell: str) -> str:
+        """`finished`, `taken` (someone who lives is at it), or `free`.
+
+        Someone on another machine who died without a word is found out by who asks again and again for 90 s.
+        """
+        return self._claims.standing(cell)
+
+    def release(self, claimant: str) -> None:
+        """Frees what a claimant holds that is known to be dead."""
+        self._claims.release(claimant)
 
     @contextmanager
     def parent(self, name: str, tags: Mapping[str, str]) -> Iterator["Run"]:
         """The run of one invocation."""
-        try:
-            with self._run(name, tags) as run:
+        with self._faults_told():
+            run, status = Run(self.uri, open_run(self.uri, self.experiment_id, name, tags)), "FAILED"
+            try:
                 yield run
-        except STORE_FAULTS as error:
-            raise BenchError(f"the tracking store {self.uri} fails: {reason(error)}") from None
+                run.flush()
+                status = "FINISHED"
+            except KeyboardInterrupt:
+                status = "KILLED"
+                raise
+            finally:
+                self._claims.end(run.run_id, status, None if status == "FINISHED" else SECONDS_TO_END)
 
     @contextmanager
-    def child(self, name: str, cell: str, tags: Mapping[str, str]) -> Iterator["Run"]:
-        """The run of one cell; it is FINISHED only if the block ends well, FAILED or KILLED otherwise."""
-        with self._run(name, {CELL_TAG: cell, **tags}, nested=True) as run:
-            yield run
+    def claim(
+        self,
+        name: str,
+        cell: str,
+        tags: Mapping[str, str],
+        parent_id: str,
+        rerun: bool = False,
+        claimant: str = "",
+    ) -> Iterator["Run"]:
+        """The run of one cell, which nobody else runs meanwhile (see `claims`).
+
+        It is FINISHED only if the block ends well and the claim still stands; FAILED or KILLED otherwise.
+
+        Args:
+            name: of the run.
+            cell: its identity.
+            tags: of the run.
+            parent_id: of the invocation's run.
+            rerun: runs a finished cell, too, unless this invocation finished it.
+            claimant: a word for `release`.
+
+        Raises:
+            Taken: someone else is at the cell; ask `standing` later. Before the block.
+            FinishedBefore: it is finished. Before the block.
+            Lost: this process was taken for dead, and the cell is another's. After the block.
+            StoreError: the store fails, or stays away.
+        """
+        with self._faults_told():
+            told = {**tags, MLFLOW_PARENT_RUN_ID: parent_id, CLAIMANT_TAG: claimant}
+            with self._claims.take(cell, name, told, rerun) as claim:
+                run = Run(self.uri, claim.run_id, claim.confirm)
+                try:
+                    yield run
+                except Exception:
+                    run.flush_now()
+                    raise
+                run.flush()
 
     @contextmanager
-    def _run(self, name: str, tags: Mapping[str, str], nested: bool = False) -> Iterator["Run"]:
-        run = mlflow.start_run(experiment_id=self.experiment_id, run_name=name, nested=nested, tags=dict(tags))
-        status, log = RunStatus.FAILED, Run(run.info.run_id)
+    def _faults_told(self) -> Iterator[None]:
         try:
-            yield log
-            status = RunStatus.FINISHED
-        except KeyboardInterrupt:
-            status = RunStatus.KILLED
-            raise
-        finally:
-            log.flush()
-            mlflow.end_run(RunStatus.to_string(status))
+            yield
+        except STORE_FAULTS as error:
+            raise StoreError(f"the tracking store {self.uri} fails: {reason(error)}") from None
 
     def describe(self, text: str, views: Mapping[str, Any]) -> None:
         """Shows a text (Markdown) on the experiment's page, and shares views of it, as the dashboard itself does."""
         tags = {NOTE: text} | {f"{VIEW}{name}": json.dumps(view) for name, view in views.items()}
         for name, value in tags.items():
-            mlflow.MlflowClient(self.uri).set_experiment_tag(self.experiment_id, name, value)
+            patiently(partial(client(self.uri).set_experiment_tag, self.experiment_id, name, value), self.uri)
 
     def fetch(self, run_id: str, folders: Sequence[str], out: Path) -> None:
         """Downloads the files in some folders of a finished run to the same paths below `out`, each whole or not."""
@@ -90,26 +141,42 @@ class Tracker:
 
 
 class Run:
-    """An open run.
+    """An open run; it waits for a store that is away.
 
     Args:
+        uri: of the store.
         run_id: MLflow's.
+        confirm: of its claim.
     """
 
-    def __init__(self, run_id: str) -> None:
-        self.run_id = run_id
+    def __init__(self, uri: str, run_id: str, confirm: Callable[[], None] | None = None) -> None:
+        self.uri, self.run_id = uri, run_id
+        self._confirm = confirm
         self._waiting: list[Metric] = []
+        self._parameters: list[Param] = []
         self._sent = time.monotonic()
 
+    def confirm(self) -> None:
+        """Makes sure, before something is stored under the cell's name, that the claim still stands.
+
+        Raises:
+            Lost: this process was taken for dead.
+        """
+        if self._confirm:
+            self._confirm()
+
     def log_parameters(self, parameters: Mapping[str, Any]) -> None:
-        """All parameters at once."""
-        mlflow.log_params({name: str(value) for name, value in parameters.items()}, run_id=self.run_id)
+        """All parameters at once, together with the metrics that follow."""
+        self._parameters += [Param(name, str(value)) for name, value in parameters.items()]
 
     def log_epoch(self, metrics: Mapping[str, float], epoch: int) -> None:
-        """An epoch's numbers; they are sent every ten seconds at most, so that short epochs do not wait for a store."""
+        """An epoch's numbers; they are sent every ten seconds at most, so that short epochs do not wait for a store.
+
+        Nor does training wait for one that is away: they are sent later.
+        """
         self._waiting += _metrics(metrics, epoch)
         if time.monotonic() - self._sent > SECONDS_BETWEEN_EPOCHS:
-            self.flush()
+            self.flush_now()
 
     def log_metrics(self, metrics: Mapping[str, float]) -> None:
         """Numbers of the whole run, in one batch with the epochs that wait."""
@@ -118,14 +185,19 @@ class Run:
 
     def flush(self) -> None:
         """Sends what waits."""
-        client, waiting = mlflow.MlflowClient(), self._waiting
-        self._waiting, self._sent = [], time.monotonic()
-        for first in range(0, len(waiting), MOST_IN_BATCH):
-            client.log_batch(self.run_id, metrics=waiting[first : first + MOST_IN_BATCH])
+        self._ask(self._send)
+
+    def flush_now(self) -> None:
+        """Sends what waits, if the store answers."""
+        self._sent = time.monotonic()
+        try:
+            patiently(self._send, self.uri, 0)
+        except StoreError:
+            return
 
     def describe(self, text: str) -> None:
         """Shows a text (Markdown) at the head of the run's page."""
-        mlflow.MlflowClient().set_tag(self.run_id, NOTE, text)
+        self._ask(lambda: client(self.uri).set_tag(self.run_id, NOTE, text))
 
     def log_dataset(self, name: str, digest: str, source: str) -> None:
         """Which tracks the run used, by name and digest."""
@@ -133,16 +205,26 @@ class Run:
         from mlflow.data.meta_dataset import MetaDataset
 
         described = MetaDataset(CodeDatasetSource({"dataset": source}), name, digest)  # type: ignore[abstract]
-        mlflow.log_input(described, context="benchmark")
+        used = DatasetInput(described._to_mlflow_entity(), [InputTag(MLFLOW_DATASET_CONTEXT, "benchmark")])
+        self._ask(lambda: client(self.uri).log_inputs(self.run_id, [used]))
 
     def log_files(self, *paths: Path, folder: str | None = None) -> None:
         """Files as artifacts, in a folder of the run."""
         for path in paths:
-            mlflow.log_artifact(str(path), folder, run_id=self.run_id)
+            self._ask(lambda path=path: client(self.uri).log_artifact(self.run_id, str(path), folder))  # type: ignore[misc]
 
     def log_json(self, content: Any, name: str) -> None:
         """Plain data as a JSON artifact."""
-        mlflow.log_dict(content, name, run_id=self.run_id)
+        self._ask(lambda: client(self.uri).log_dict(self.run_id, content, name))
+
+    def _send(self) -> None:
+        waiting, parameters = list(self._waiting), list(self._parameters)
+        client(self.uri).log_batch(self.run_id, waiting, parameters)
+        self._sent = time.monotonic()
+        del self._waiting[: len(waiting)], self._parameters[: len(parameters)]
+
+    def _ask(self, question: Callable[[], Any]) -> None:
+        patiently(question, self.uri)
 
 
 def connect(uri: str, experiment: str) -> Tracker:
@@ -169,6 +251,20 @@ def connect(uri: str, experiment: str) -> Tracker:
     if known and known.lifecycle_stage == "deleted":
         raise BenchError(f"experiment {experiment!r} was deleted in {uri}; restore it or rename yours")
     return Tracker(uri, number)
+
+
+def existing(uri: str, experiment: str) -> Tracker | None:
+    """Opens the store without making anything; `None` where there is no such experiment yet."""
+    be_quiet()
+    if uri.startswith(SERVERS):
+        greet(uri)
+    elif uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).is_file():  # MLflow would make an empty one
+        return None
+    try:
+        known = client(uri).get_experiment_by_name(experiment)
+    except STORE_FAULTS as error:
+        raise BenchError(f"the tracking store {uri} refuses: {reason(error)}") from None
+    return Tracker(uri, known.experiment_id) if known else None
 
 
 def _metrics(values: Mapping[str, float], step: int) -> list[Metric]:

@@ -15,6 +15,7 @@ from crnn_bench import audit, catalogue, cli, feature_store, levels
 from crnn_bench.audit import Finding, Songs
 from crnn_bench.datasets.folder import Folder
 from crnn_bench.datasets.toy import Toy
+from crnn_bench.engines.local import Local
 from crnn_bench.features.log_mel import LogMel
 from crnn_bench.fingerprints import Comparison, Match
 from crnn_bench.records import Split
@@ -163,7 +164,7 @@ def test_the_store_measures_them_and_reads_stores_that_did_not(tmp_path: Path) -
         tone[:RATE] *= place  # the first song begins with a second of silence
         soundfile.write(root / label / "one" / "song.wav", np.clip(3 * tone, -1, 1), RATE)
     tracks = catalogue.listing(Folder(str(root)))
-    list(feature_store.extract(Folder(str(root)), tracks, [LogMel()], tmp_path / "store", 1))
+    list(feature_store.extract(Folder(str(root)), tracks, [LogMel()], tmp_path / "store", Local()))
     store = feature_store.FeatureStore(tmp_path / "store", LogMel())
     measured = store.lookup(tracks)
     assert measured["silent"].tolist() == [0.5, 0.0]

@@ -39,6 +39,7 @@ from crnn_bench.augmenting import Augmenter, check, forms
 from crnn_bench.batches import SliceBatches, SliceDataModule
 from crnn_bench.beats import beats
 from crnn_bench.datasets.toy import Toy
+from crnn_bench.engines.local import Local
 from crnn_bench.errors import BenchError
 from crnn_bench.feature_store import FeatureStore
 from crnn_bench.features import Feature
@@ -620,12 +621,12 @@ def test_altered_features_are_stored_and_resumed(tmp_path: Path) -> None:
     plain = LogMel()
     altered = [Altered(plain, form) for form in forms(augmentations)]
     wanted: list[Feature] = [plain, *altered]
-    list(feature_store.extract(dataset, tracks, wanted[:3], tmp_path, workers=1))
+    list(feature_store.extract(dataset, tracks, wanted[:3], tmp_path, Local()))
     left = feature_store.missing(tmp_path, tracks, wanted)
     assert {track: [feature.key for feature in features] for track, features in left.items()} == {
         track: [altered[2].key] for track in tracks["track_id"]
     }
-    list(feature_store.extract(dataset, tracks, wanted, tmp_path, workers=1))
+    list(feature_store.extract(dataset, tracks, wanted, tmp_path, Local()))
     assert feature_store.missing(tmp_path, tracks, wanted) == {}
     assert {path.name for path in tmp_path.iterdir()} == {feature.key for feature in wanted}
     for feature in altered:

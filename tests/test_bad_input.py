@@ -17,6 +17,7 @@ import soundfile
 
 from crnn_bench import catalogue, cli, feature_store
 from crnn_bench.datasets.folder import Folder
+from crnn_bench.engines.local import Local
 from crnn_bench.features.mfcc import Mfcc
 from tests.conftest import ARTISTS, RATE, tones, write_music
 
@@ -150,7 +151,7 @@ def test_a_bad_file_gets_no_frames(name: str, here: Path) -> None:
         if file.name not in (name, "song 0.wav"):
             file.unlink()
     tracks = catalogue.listing(Folder(str(root)))
-    list(feature_store.extract(Folder(str(root)), tracks, [Mfcc()], here / "features", 1))
+    list(feature_store.extract(Folder(str(root)), tracks, [Mfcc()], here / "features", Local()))
     found = feature_store.FeatureStore(here / "features", Mfcc()).lookup(tracks)
     assert len(found) == 3
     table = catalogue.build(tracks, found, min_seconds=1.0)
@@ -430,7 +431,7 @@ def test_what_an_interrupted_extraction_leaves_is_never_read(here: Path) -> None
     root = write_music(here / "music", artists=2, albums=1, songs=2, seconds=1)
     dataset, feature = Folder(str(root)), Mfcc()
     tracks = catalogue.listing(dataset)
-    list(feature_store.extract(dataset, tracks, [feature], here / "whole", 1))
+    list(feature_store.extract(dataset, tracks, [feature], here / "whole", Local()))
     whole = feature_store.FeatureStore(here / "whole", feature)
     left = feature_store.FeatureStore(here / "left", feature)
     left.folder.mkdir(parents=True)
@@ -446,7 +447,7 @@ def test_what_an_interrupted_extraction_leaves_is_never_read(here: Path) -> None
     (left.folder / arrays[3].name).write_bytes(arrays[3].read_bytes()[:-64])
     assert len(left.index()) == 0
     assert len(feature_store.missing(here / "left", tracks, [feature])) == 4
-    list(feature_store.extract(dataset, tracks, [feature], here / "left", 1))
+    list(feature_store.extract(dataset, tracks, [feature], here / "left", Local()))
     for one, other in zip(whole.arrays(tracks), left.arrays(tracks), strict=True):
         assert one.tobytes() == other.tobytes()
 

@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 from mlflow.entities import Run
 
-from crnn_bench import bundles, cli, config, listening, preparing, results, runner
+from crnn_bench import bundles, cli, config, listening, plans, preparing, results
 from crnn_bench.bundles import BaselineBundle
+from crnn_bench.engines.local import Local
 
 YAML = """
 name: searched
@@ -83,7 +84,7 @@ def test_a_tracked_model_says_what_was_predicted(out: Path, model: str, tmp_path
     assert isinstance(bundle, BaselineBundle)
     assert (type(bundle.baseline).__name__, bundle.about["clip_seconds"]) == (model, None)
     work = config.load(out.parent / "searched.yaml")
-    planned = runner.plan(work, preparing.prepare(work, preparing.listings(work), 1))
+    planned = plans.plan(work, preparing.prepare(work, preparing.listings(work), Local()))
     (plan,) = [plan for plan in planned if plan.cell.model.label == model]
     said = results.load(out, plan.name).predictions.of("test")
     path = Path(plan.tracks("test").set_index("track_id").loc[said.table["track_id"][0], "path"])

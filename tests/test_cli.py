@@ -15,7 +15,8 @@ import mlflow
 import pandas as pd
 import pytest
 
-from crnn_bench import cli, config, feature_store, preparing, runner
+from crnn_bench import cli, config, feature_store, plans, preparing
+from crnn_bench.engines.local import Local
 from crnn_bench.records import Split
 
 COLUMNS = set(
@@ -338,7 +339,7 @@ def test_the_demo_runs_on_music_of_the_packages_own(place: Place, capsys: pytest
 
 def planned_split(place: Place, *overrides: str) -> Split:
     work = config.load(Path(place.yaml), [*overrides, "grid.seed=[0]"])
-    (planned,) = runner.plan(work, preparing.prepare(work, preparing.listings(work), workers=1))
+    (planned,) = plans.plan(work, preparing.prepare(work, preparing.listings(work), Local()))
     return planned.split
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from crnn_bench import comparing, config, effect, experiment, planning, preparing, scatter, significance, statistics
+from crnn_bench import comparing, config, effect, experiment, plans, preparing, scatter, significance, statistics
+from crnn_bench.engines.local import Local
 from crnn_bench.grouping import groups
 from crnn_bench.metrics.weighted_f1 import WeightedF1
 from crnn_bench.records import Predictions
@@ -169,11 +170,9 @@ def test_the_planted_strengths_are_recovered_in_their_order(tmp_path: Path) -> N
         "  split: [{class_path: SongKFold, init_args: {k: 4}}, {class_path: AlbumKFold, init_args: {k: 4}}]\n"
     )
     work = config.load(yaml)
-    prepared = preparing.prepare(work, preparing.listings(work))
-    cells = []
-    for one in work.cells:
-        planned = planning.plan(one, prepared.listings[one.dataset], prepared.root)
-        cells.append(experiment.run(planned, tmp_path, lambda _: None)[0])
+    prepared = preparing.prepare(work, preparing.listings(work), Local())
+    grid = plans.of_cells(work.cells, prepared)
+    cells = [experiment.run(planned, tmp_path, lambda _: None)[0] for planned in grid]
     table = effect.table(groups(cells)).query("level == 'slice' and artist == ''").set_index("dataset.album_effect")
     assert table["effect"].is_monotonic_increasing
     assert table.index.tolist() == ["0.0", "0.5", "1.0", "2.0"]

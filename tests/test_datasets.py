@@ -23,6 +23,7 @@ from crnn_bench.datasets.libri_speech import LibriSpeech
 from crnn_bench.datasets.manifest import Manifest
 from crnn_bench.datasets.million_song import MillionSong
 from crnn_bench.datasets.vox_celeb import VoxCeleb
+from crnn_bench.engines.local import Local
 from crnn_bench.errors import BenchError
 from crnn_bench.features.mfcc import Mfcc
 from crnn_bench.records import TRACK_COLUMNS, Catalogue
@@ -374,7 +375,7 @@ def test_the_index_of_gtzan_names_every_clip() -> None:
 def extracted(dataset: Dataset, root: Path) -> Catalogue:
     """The catalogue after extraction in this process."""
     tracks, feature = catalogue.listing(dataset), Mfcc()
-    list(feature_store.extract(dataset, tracks, [feature], root, 1))
+    list(feature_store.extract(dataset, tracks, [feature], root, Local()))
     return catalogue.build(tracks, feature_store.FeatureStore(root, feature).lookup(tracks), min_seconds=1.0)
 
 

@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 
 from crnn_bench import audio, catalogue, feature_store
 from crnn_bench.datasets.folder import Folder
+from crnn_bench.engines import Engine
+from crnn_bench.engines.local import Local
+from crnn_bench.engines.processes import Processes
 from crnn_bench.errors import BenchError
 from crnn_bench.feature_store import FeatureStore
 from crnn_bench.features import Feature
@@ -47,9 +50,11 @@ def few(tmp_path: Path) -> Counted:
     return Counted(str(write_music(tmp_path / "few", artists=2, albums=1, songs=2, seconds=1.0)))
 
 
-def extract(dataset: Folder, root: Path, features: Sequence[Feature] = (FEATURE,), workers: int = 1) -> pd.DataFrame:
+def extract(
+    dataset: Folder, root: Path, features: Sequence[Feature] = (FEATURE,), engine: Engine | None = None
+) -> pd.DataFrame:
     tracks = catalogue.listing(dataset)
-    list(feature_store.extract(dataset, tracks, features, root, workers))
+    list(feature_store.extract(dataset, tracks, features, root, engine or Local()))
     return tracks
 
 
@@ -119,8 +124,9 @@ def test_asking_twice_gives_the_same_memory(few: Counted, tmp_path: Path) -> Non
 def test_one_worker_and_two_give_equal_arrays(music: Path, tmp_path: Path) -> None:
     dataset = Folder(str(music), artists=["Alder", "Cedar"])
     features = (FEATURE, Mfcc(n_mfcc=5))
-    for workers in (1, 2):
-        tracks = extract(dataset, tmp_path / str(workers), features, workers)
+    with Processes(2) as processes:
+        for engine in (Local(), processes):
+            tracks = extract(dataset, tmp_path / str(engine.workers), features, engine)
     for feature in features:
         one, two = (FeatureStore(tmp_path / str(workers), feature) for workers in (1, 2))
         pairs = zip(one.arrays(tracks), two.arrays(tracks), strict=True)
@@ -132,7 +138,7 @@ def test_one_worker_and_two_give_equal_arrays(music: Path, tmp_path: Path) -> No
 def test_progress_counts_every_track_and_second(music: Path, tmp_path: Path) -> None:
     dataset = Folder(str(music))
     tracks = catalogue.listing(dataset)
-    steps = list(feature_store.extract(dataset, tracks, [FEATURE, Mfcc()], tmp_path, workers=1))
+    steps = list(feature_store.extract(dataset, tracks, [FEATURE, Mfcc()], tmp_path, Local()))
     assert sum(done for done, _, _ in steps) == 36
     assert sum(seconds for _, seconds, _ in steps) == pytest.approx(36 * 4.0)
     assert len(steps) > 4, "progress needs steps"
@@ -144,12 +150,12 @@ def test_a_file_that_cannot_be_opened_is_told_and_tried_again(tmp_path: Path) ->
     tracks, gone = catalogue.listing(dataset), tmp_path / "music" / "Alder" / "Alder 0" / "song 0.wav"
     content = gone.read_bytes()
     gone.unlink()
-    steps = list(feature_store.extract(dataset, tracks, [FEATURE, Mfcc()], tmp_path / "store", workers=1))
+    steps = list(feature_store.extract(dataset, tracks, [FEATURE, Mfcc()], tmp_path / "store", Local()))
     faults = {track: reason for *_, found in steps for track, reason in found.items()}
     assert faults == {"Alder/Alder 0/song 0.wav": "cannot be opened (No such file or directory)"}
     assert list(feature_store.missing(tmp_path / "store", tracks, [FEATURE])) == ["Alder/Alder 0/song 0.wav"]
     gone.write_bytes(content)
-    list(feature_store.extract(dataset, tracks, [FEATURE, Mfcc()], tmp_path / "store", workers=1))
+    list(feature_store.extract(dataset, tracks, [FEATURE, Mfcc()], tmp_path / "store", Local()))
     assert feature_store.missing(tmp_path / "store", tracks, [FEATURE, Mfcc()]) == {}
 
 
@@ -279,7 +285,7 @@ def test_an_unusable_file_is_remembered_with_its_reason(few: Counted, tmp_path: 
 def test_the_same_id_listed_twice_is_read_once(few: Counted, tmp_path: Path) -> None:
     tracks = catalogue.listing(few)
     twice = pd.concat([tracks, tracks[:1]], ignore_index=True)
-    list(feature_store.extract(few, twice, [FEATURE], tmp_path, workers=1))
+    list(feature_store.extract(few, twice, [FEATURE], tmp_path, Local()))
     assert len(few.reads) == 4
     assert len(FeatureStore(tmp_path, FEATURE).index()) == 4
 

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from crnn_bench import audio, catalogue, feature_store
 from crnn_bench.datasets.folder import Folder
 from crnn_bench.datasets.toy import Toy
+from crnn_bench.engines.local import Local
 from crnn_bench.features import Feature
 from crnn_bench.features.chroma import Chroma
 from crnn_bench.features.cqt import Cqt
@@ -641,7 +642,7 @@ def test_every_format_goes_through_a_folder(tmp_path: Path) -> None:
         write_audio(path, rate, channels=1 + number % 2)
     dataset = Folder(str(tmp_path / "music"))
     tracks = catalogue.listing(dataset)
-    list(feature_store.extract(dataset, tracks, [LogMel()], tmp_path / "store", workers=1))
+    list(feature_store.extract(dataset, tracks, [LogMel()], tmp_path / "store", Local()))
     found = feature_store.FeatureStore(tmp_path / "store", LogMel()).lookup(tracks)
     assert len(found) == 4 * len(FORMATS)
     assert (found["reason"] == "").all()

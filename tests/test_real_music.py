@@ -9,6 +9,7 @@ import pytest
 
 from crnn_bench import audio, catalogue, cli, splitting
 from crnn_bench.datasets.folder import Folder
+from crnn_bench.engines.local import Local
 from crnn_bench.feature_store import FeatureStore, default_root, extract
 from crnn_bench.features.gtzan_table import GtzanTable
 from crnn_bench.features.log_mel import LogMel
@@ -32,7 +33,7 @@ def test_stored_log_mel_of_an_mp3_equals_librosa(real_music: Path) -> None:
     dataset = Folder(str(real_music / "game-music"), artists=["Wansti"])
     tracks = catalogue.listing(dataset)[:2]
     feature = LogMel()
-    list(extract(dataset, tracks, [feature], default_root(), workers=1))
+    list(extract(dataset, tracks, [feature], default_root(), Local()))
     for path, stored in zip(tracks["path"], FeatureStore(default_root(), feature).arrays(tracks), strict=True):
         samples, _ = librosa.load(path, sr=16000)
         expected = librosa.power_to_db(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.signal import welch
 from sklearn.metrics import f1_score
 
-from crnn_bench import cli, config, experiment, grouping, preparing, report, results, robustness, runner
+from crnn_bench import cli, config, experiment, grouping, plans, preparing, report, results, robustness
 from crnn_bench.deformations import Deformation
 from crnn_bench.deformations.band_limit import BandLimit
 from crnn_bench.deformations.codec import BIT_RATES, Codec
@@ -23,6 +23,7 @@ from crnn_bench.deformations.gain import Gain
 from crnn_bench.deformations.noise import Noise
 from crnn_bench.deformations.pitch import Pitch
 from crnn_bench.deformations.tempo import Tempo
+from crnn_bench.engines.local import Local
 from crnn_bench.errors import BenchError
 from crnn_bench.figures import robustness as figure
 from crnn_bench.records import Predictions
@@ -244,8 +245,8 @@ def test_deformations_are_part_of_a_cell(music: Path, tmp_path: Path) -> None:
     plans = []
     for text in texts:
         work = config.load(write(tmp_path / "some.yaml", music, "model: MfccSVM\n" + text))
-        prepared = preparing.prepare(work, preparing.listings(work), 1)
-        plans += runner.plan(work, prepared)
+        prepared = preparing.prepare(work, preparing.listings(work), Local())
+        plans += plans.plan(work, prepared)
     identities = [planned.identity for planned in plans]
     assert identities[0] == identities[1]
     assert len(set(identities)) == 3
@@ -372,8 +373,8 @@ def test_a_network_hears_them_as_it_hears_any_song(music: Path, tmp_path: Path) 
     text = "model: {class_path: CRNN1D, init_args: {conv_channels: [8]}}\ntrainer: {max_epochs: 1, precision: fp32}\n"
     none = "robustness: [{class_path: Gain, init_args: {decibels: [0, 20]}}]\n"
     work = config.load(write(tmp_path / "net.yaml", music, text + none))
-    prepared = preparing.prepare(work, preparing.listings(work), 1)
-    (planned,) = runner.plan(work, prepared)
+    prepared = preparing.prepare(work, preparing.listings(work), Local())
+    (planned,) = plans.plan(work, prepared)
     preparing.deform([planned], prepared, 1)
     result, _ = experiment.run(planned, tmp_path, lambda _: None)
     assert result.deformed is not None

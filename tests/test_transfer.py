@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 import torch
 
-from crnn_bench import bundles, cli, config, experiment, networks, planning, preparing, results, runner, transfer
+from crnn_bench import bundles, cli, config, experiment, networks, planning, plans, preparing, results, transfer
 from crnn_bench.augmentations.time_mask import TimeMask
 from crnn_bench.augmenting import Augmenter
+from crnn_bench.engines.local import Local
 from crnn_bench.errors import BenchError
 from crnn_bench.models.crnn import CRNN
 from crnn_bench.networks import FittedNetwork
@@ -39,14 +40,14 @@ def run(yaml: Path, *overrides: str) -> Path:
     return out
 
 
-def plans(yaml: Path, *overrides: str) -> list[planning.Plan]:
+def planned_cells(yaml: Path, *overrides: str) -> list[planning.Plan]:
     work = config.load(yaml, overrides)
-    return runner.plan(work, preparing.prepare(work, preparing.listings(work), 1))
+    return plans.plan(work, preparing.prepare(work, preparing.listings(work), Local()))
 
 
 def train(yaml: Path, cache: Path, earlier: Path | None = None) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Weights and record of an experiment's one cell, which is trained, but neither drawn nor tracked."""
-    (planned,) = plans(yaml)
+    (planned,) = planned_cells(yaml)
     result, model = experiment.run(planned, cache, lambda _: None, earlier=earlier)
     assert isinstance(model, FittedNetwork)
     return model.network.state_dict(), result.record
@@ -69,7 +70,7 @@ def of_seed(source: Path, seed: int) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_layers_begin_with_the_weights_of_the_same_seed(source: Path, tmp_path: Path, seed: int) -> None:
-    (planned,) = plans(write(tmp_path, "target", f"init_from: {source}\n"), f"seed={seed}")
+    (planned,) = planned_cells(write(tmp_path, "target", f"init_from: {source}\n"), f"seed={seed}")
     assert planned.start is not None
     network = planned.cell.model.build(n_bins=128, n_frames=32, n_classes=3)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
@@ -102,10 +103,10 @@ def test_carried_layers_learn_on_unless_they_are_frozen(source: Path, tmp_path: 
 
 def test_a_cell_is_another_one_when_its_first_weights_are_others(source: Path, tmp_path: Path) -> None:
     yaml = write(tmp_path, "target", f"grid: {{init_from: [null, {source}]}}\n")
-    scratch, carried = plans(yaml)
+    scratch, carried = planned_cells(yaml)
     (first, second) = sorted(source.glob("models/*.pt"))
-    (other,) = plans(yaml, f"grid.init_from=[{first}]")
-    (another,) = plans(yaml, f"grid.init_from=[{second}]")
+    (other,) = planned_cells(yaml, f"grid.init_from=[{first}]")
+    (another,) = planned_cells(yaml, f"grid.init_from=[{second}]")
     assert len({plan.identity for plan in (scratch, carried, other, another)}) == 4
 
 
@@ -114,9 +115,9 @@ def test_weights_that_heard_a_test_song_are_refused_through_any_number_of_runs(s
     for first in (source, elsewhere):
         same_music = write(tmp_path, "again", f"split: SongSplit\nseed: 3\ninit_from: {first}\n", seed=7)
         with pytest.raises(BenchError, match=r"was trained on \d+ of this cell's test songs, e.g. artist-\d"):
-            plans(same_music)
+            planned_cells(same_music)
     same_split = write(tmp_path, "fine", f"split: AlbumSplit\ninit_from: {source}\n", seed=7)
-    assert plans(same_split)
+    assert planned_cells(same_split)
 
 
 @pytest.mark.parametrize(
@@ -141,18 +142,18 @@ def test_what_cannot_be_carried_is_said_before_anything_is_trained(
     source: Path, tmp_path: Path, spec: str, said: str
 ) -> None:
     with pytest.raises(BenchError, match=said):
-        plans(write(tmp_path, "target", f"init_from: {spec.replace('SOURCE', str(source))}\n"))
+        planned_cells(write(tmp_path, "target", f"init_from: {spec.replace('SOURCE', str(source))}\n"))
 
 
 def test_other_features_or_shapes_are_refused(source: Path, tmp_path: Path) -> None:
     yaml = write(tmp_path, "target", f"init_from: {source}\n")
     with pytest.raises(BenchError, match=r"hears .*LogMel.* but this experiment gives .*Stft"):
-        plans(yaml, "features={class_path: Stft, init_args: {n_fft: 256}}")
+        planned_cells(yaml, "features={class_path: Stft, init_args: {n_fft: 256}}")
     wider = TINY.replace("[4, 4]", "[4, 6]")
     with pytest.raises(BenchError, match=r"conv.1.0.weight is \(6, 4, 3, 3\) here, but \(4, 4, 3, 3\) in CRNN-Album"):
-        plans(yaml, f"model={wider}")
+        planned_cells(yaml, f"model={wider}")
     with pytest.raises(BenchError, match=r"holds no RNN, but (?i:crnn)"):
-        plans(yaml, "model=RNN")
+        planned_cells(yaml, "model=RNN")
 
 
 # A frozen network whose head alone learns
@@ -216,7 +217,7 @@ def test_a_warm_start_takes_the_weights_of_another_split_and_says_what_they_hear
     assert "init_from" not in song
     assert album["init_from"] == song["name"]
     heard = set(bundles.load(bundles.path_of(out, song["name"])).about["heard"])
-    tested = plans(yaml)[1].tracks("test")
+    tested = planned_cells(yaml)[1].tracks("test")
     n_heard = tested["content"].isin(heard).sum()
     assert album["n_heard_test_songs"] == n_heard > 0
     assert album["remark"] == f"its first weights had heard {n_heard} of its {len(tested)} test songs"
@@ -228,7 +229,7 @@ def test_a_warm_start_takes_the_weights_of_another_split_and_says_what_they_hear
 def test_a_warm_start_looks_for_its_own_seed_and_shape(source: Path, tmp_path: Path) -> None:
     yaml = write(tmp_path, "warm", "split: AlbumSplit\nquirks: {warm_start: true}\n")
     for seed, n_classes, found in ((0, 3, True), (1, 3, True), (2, 3, False), (0, 4, False)):
-        (planned,) = plans(yaml, f"seed={seed}")
+        (planned,) = planned_cells(yaml, f"seed={seed}")
         start = transfer.warm(planned.cell, planned.slices("train"), n_classes, source)
         assert (start is not None) == found
         assert not start or f"-seed{seed}-" in start.name
@@ -273,7 +274,7 @@ def test_other_weights_in_the_folder_of_a_pretrained_model_make_another_cell(tmp
     for seed in (0, 0, 1):
         torch.manual_seed(seed)
         transformers.ResNetModel(transformers.ResNetConfig(**settings)).save_pretrained(tmp_path / "resnet")
-        (planned,) = plans(write(tmp_path, "target", ""), f"model={model}")
+        (planned,) = planned_cells(write(tmp_path, "target", ""), f"model={model}")
         identities.append(planned.identity)
     same, again, other = identities
     assert same == again != other

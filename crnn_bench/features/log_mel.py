@@ -82,8 +82,8 @@ class LogMel(Feature):
 
     def _decibels(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         decibels = np.concatenate(list(self._unclipped([samples])))
-        clipped: NDArray[np.float32] = np.maximum(decibels, decibels.max() - self.top_db)
-        return clipped
+        np.maximum(decibels, decibels.max() - self.top_db, out=decibels)
+        return decibels
 
     def _unclipped(self, blocks: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
         """Decibels, `BLOCK_FRAMES` frames at a time, of samples that come in blocks of any length."""
@@ -92,10 +92,11 @@ class LogMel(Feature):
         enough = step - self.hop_samples + self.n_fft
         waiting = silence
         for block in blocks:
-            waiting = np.concatenate([waiting, block])
-            while len(waiting) >= max(enough, step):
-                yield self._frames(waiting[:enough])
-                waiting = waiting[step:]
+            for first in range(0, len(block), step):  # what waits is short: a whole song is never copied
+                waiting = np.concatenate([waiting, block[first : first + step]])
+                while len(waiting) >= max(enough, step):
+                    yield self._frames(waiting[:enough])
+                    waiting = waiting[step:]
         waiting = np.concatenate([waiting, silence])
         while len(waiting) >= self.n_fft:
             yield self._frames(waiting[:enough])
