@@ -315,14 +315,14 @@ def open_run(uri: str, experiment_id: str, name: str, tags: Mapping[str, str]) -
 
 def process() -> str:
     """What tells this process from every other one, on any machine."""
-    return f"{whole._machine()}.{os.getpid()}.{_started(str(os.getpid()))}"
+    return f"{whole.machine()}.{os.getpid()}.{_started(str(os.getpid()))}"
 
 
 def is_gone(process: str) -> bool:
     """Whether a process is known to be gone: it was on this machine, and its number is free or another's."""
     machine, _, rest = process.partition(".")
     pid, _, started = rest.partition(".")
-    return machine == whole._machine() and (whole.is_gone(pid) or _started(pid) != started)
+    return machine == whole.machine() and (whole.is_gone(pid) or _started(pid) != started)
 
 
 def _started(pid: str) -> str:

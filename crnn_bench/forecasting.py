@@ -56,30 +56,27 @@ def forecast(
         workers: cells at a time.
         trials: whether short trials measure what is not known; without them no time is foretold.
     """
-    kept = Kept(store.parent / "rates.json")
+    kept = Kept(store.parent / "rates.json") if trials else None
     earlier = list(_records(out))
     telling = grouping.varied([cell.parameters for cell in work.cells])
-    foretold, features = [], []
-    for chosen, tracks in listed.items():
-        seconds = rates.seconds_of(chosen.build(), tracks)
-        places = [place for place, cell in enumerate(work.cells) if cell.dataset == chosen]
-        counted = _Counted(tracks, seconds)
-        for place in places:
-            cell, planned = work.cells[place], plans[place] if plans else None
-            title = dashboard.title(cell, telling)
-            if planned and planned.identity in finished:
-                foretold.append((place, CellForecast(title, done=True)))
-                continue
-            counts = _planned_slices(planned) if planned else counted.slices(cell)
-            n_classes = len(planned.catalogue.classes) if planned else tracks["label"].nunique()
-            pace = rates.pace(cell, cell.features.build(), n_classes, kept, store.parent) if trials else None
-            foretold.append((place, _cell(cell, title, counts, pace, n_classes, earlier)))
-        tested = counted.tested([work.cells[place] for place in places])
-        wanted = _wanted(store, tracks, [work.cells[place] for place in places], tested)
-        if wanted:
-            features.append(_extraction(chosen, tracks, wanted, seconds, kept if trials else None, room.cores))
-    cells = tuple(cell for _, cell in sorted(foretold, key=lambda pair: pair[0]))
-    return Forecast(cells, tuple(features), workers, room, store, out)
+    counted = {chosen: _Counted(tracks, rates.seconds_of(chosen.build(), tracks)) for chosen, tracks in listed.items()}
+    cells = []
+    laid_out: Sequence[Plan | None] = plans or [None] * len(work.cells)
+    for cell, planned in zip(work.cells, laid_out, strict=True):
+        title = dashboard.title(cell, telling)
+        if planned and planned.identity in finished:
+            cells.append(CellForecast(title, done=True))
+            continue
+        counts = _planned_slices(planned) if planned else counted[cell.dataset].slices(cell)
+        n_classes = len(planned.catalogue.classes) if planned else listed[cell.dataset]["label"].nunique()
+        pace = rates.pace(cell, cell.features.build(), n_classes, kept, store.parent) if kept else None
+        cells.append(_cell(cell, title, counts, pace, n_classes, earlier))
+    features = [
+        _extraction(chosen, tracks, wanted, counted[chosen].seconds, kept, room.cores)
+        for chosen, tracks in listed.items()
+        if (wanted := _wanted(store, counted[chosen], [cell for cell in work.cells if cell.dataset == chosen]))
+    ]
+    return Forecast(tuple(cells), tuple(features), workers, room, store, out)
 
 
 class _Counted:
@@ -178,8 +175,9 @@ def _records(out: Path) -> Iterator[dict[str, Any]]:
             continue
 
 
-def _wanted(store: Path, tracks: pd.DataFrame, cells: Sequence[Cell], tested: set[str]) -> dict[str, list[Feature]]:
+def _wanted(store: Path, counted: _Counted, cells: Sequence[Cell]) -> dict[str, list[Feature]]:
     """The features that are missing of each track, those of deformed test songs included."""
+    tracks, tested = counted.tracks, counted.tested(cells)
     wanted = feature_store.missing(store, tracks, features_of(cells))
     forms = {form.key: form for cell in cells for choice in cell.robustness for form in choice.build().forms.values()}
     plain = {choice: choice.build() for choice in (cell.features for cell in cells if cell.robustness)}

@@ -218,7 +218,9 @@ def _register_best(grid: Sequence[Plan], work: Experiment, out: Path, tracker: t
     told += f" (weighted F1 {scores['song/f1']})" if scores else ""
     tags = {"cell": name, **{f"validation/{score}": value for score, value in scores.items()}}
     try:
-        address = registry.register(work.name, runs[name], path, about["classes"], told, tags, tracker.uri)
+        address = store.patiently(
+            lambda: registry.register(work.name, runs[name], path, about["classes"], told, tags, tracker.uri), tracker.uri
+        )
     except store.STORE_FAULTS as error:  # a server without a registry, say: the results are there all the same
         say(f"{name} is the best on validation songs, but cannot be registered: {store.reason(error)}")
         return ""

@@ -19,7 +19,7 @@ def replacing(path: Path) -> Iterator[Path]:
     they are, so that `sweep` finds those that nobody writes any more.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{_machine()}.{os.getpid()}.{uuid.uuid4().hex[:12]}.part")
+    part = path.with_name(f".{path.name}.{machine()}.{os.getpid()}.{uuid.uuid4().hex[:12]}.part")
     try:
         yield part
         part.replace(path)
@@ -33,7 +33,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def sweep(folder: Path) -> None:
     """Removes what processes of this machine were writing into a folder, or those in it, when they were killed."""
-    for part in folder.rglob(f".*.{_machine()}.*.part"):
+    for part in folder.rglob(f".*.{machine()}.*.part"):
         if is_gone(part.name.split(".")[-3]):
             part.unlink(missing_ok=True)
 
@@ -51,7 +51,7 @@ def is_gone(pid: str) -> bool:
 
 
 @cache
-def _machine() -> str:
+def machine() -> str:
     """What tells apart where numbers of processes count: machines since their last start, and containers on them."""
     parts = [platform.node()]
     if sys.platform == "linux":

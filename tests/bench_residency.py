@@ -42,8 +42,6 @@ def _write(folder: Path, mib: int) -> None:
     some = rng.normal(-30, 15, (SONG, BINS)).astype(np.float16)
     for shard in range(0, songs, 64):
         np.save(folder / f"{shard:06}.npy", np.concatenate([some] * min(64, songs - shard)))
-    for path in folder.glob("*.npy"):
-        _forget(path)
 
 
 def _forget(path: Path) -> None:
@@ -55,7 +53,9 @@ def _forget(path: Path) -> None:
 
 
 def _measured(folder: Path, place: str, cache_mib: int) -> dict[str, float]:
-    """In a process of its own."""
+    """In a process of its own, before which no page of the store is in memory."""
+    for path in folder.glob("*.npy"):
+        _forget(path)
     command = [sys.executable, __file__, str(folder), place, str(cache_mib)]
     told: dict[str, float] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
     return told

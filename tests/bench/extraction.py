@@ -23,7 +23,7 @@ from crnn_bench.song import Song
 from tests.bench.measuring import Machine, Row, in_turns, timed
 
 REAL_MUSIC = Path(__file__).parents[3] / "shared" / "data" / "game-music"
-MOST_TRACKS = 64  # of a store
+MOST_TRACKS = 48  # of a store
 RATE, N_FFT, HOP = 16000, 2048, 512
 WINDOW = hann(N_FFT)
 SONG_SECONDS = 120
