@@ -2,16 +2,17 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 
-from crnn_bench import engines, tasks
+from crnn_bench import engines, store, tasks
 from crnn_bench.engines import Engine, Outcome
 from crnn_bench.errors import BenchError
 from crnn_bench.planning import Plan
 from crnn_bench.results import predictions_path
 from crnn_bench.tasks import Task, Told
 from crnn_bench.terminal import say
-from crnn_bench.tracking import Tracker
+from crnn_bench.tracking import Run, Tracker
 from crnn_bench.whole import replacing
 
 FOLDERS = ("embeddings", "deformed", "songs", "figures", "models", "searches", "splits", "predictions")  # of a cell
@@ -38,17 +39,19 @@ def carry_out(waiting: Sequence[Task], engine: Engine) -> Iterator[str]:
     told_of_others = False
     while waiting:
         taken: list[Task] = []
-        for outcome in engines.carry_out(engine, tasks.carry_out, waiting, _release):
-            if outcome.answer is None:
-                words = _fault(outcome)
-                say(f"    failed: {words}" if engine.in_process else f"{outcome.task.heading}: failed: {words}")
-                yield f"{outcome.task.title}: {words}"
-            elif outcome.answer.end == "away":
-                raise BenchError(outcome.answer.words)
-            elif outcome.answer.end == "taken":
-                taken.append(outcome.task)
-            else:
-                _tell(outcome.task, outcome.answer)
+        with closing(engines.carry_out(engine, tasks.carry_out, waiting, _release)) as outcomes:
+            for outcome in outcomes:
+                if outcome.answer is None:
+                    words = _fault(outcome)
+                    say(f"    failed: {words}" if engine.in_process else f"{outcome.task.heading}: failed: {words}")
+                    yield f"{outcome.task.title}: {words}"
+                elif outcome.answer.end == "away":
+                    store.give_up(outcome.task.invocation.tracker.uri)
+                    raise BenchError(outcome.answer.words)
+                elif outcome.answer.end == "taken":
+                    taken.append(outcome.task)
+                else:
+                    _tell(outcome.task, outcome.answer)
         if taken and not told_of_others:
             say(f"{len(taken)} cells are being run by others, e.g. {taken[0].title}; waiting for them")
             told_of_others = True
@@ -70,15 +73,16 @@ def is_finished(planned: Plan, finished: Mapping[str, str], tracker: Tracker, ou
     return known is not None and predictions_path(out, planned.name).is_file()
 
 
-def _release(task: Task, claimant: str) -> None:
-    task.invocation.tracker.release(claimant)
+def _release(task: Task, claimant: str, words: str) -> None:
+    task.invocation.tracker.release(claimant, words)
 
 
 def _tell(task: Task, told: Told) -> None:
     """Says that a cell is finished, once its files are here."""
     shared = task.invocation
     if not predictions_path(shared.out, task.planned.name).is_file():
-        is_finished(task.planned, shared.tracker.finished_all(), shared.tracker, shared.out)
+        identity = task.planned.identity
+        is_finished(task.planned, {identity: shared.tracker.finished(identity)}, shared.tracker, shared.out)
     if told.end == "before":
         say(f"{task.heading}: finished by others")
     else:
@@ -109,5 +113,6 @@ def _fault(outcome: Outcome[Task, Told]) -> str:
         path = outcome.task.invocation.out / "faults" / f"{outcome.task.planned.name}.txt"
         with replacing(path) as part:
             part.write_text("\n".join(notes), encoding="utf-8")
+        Run(outcome.task.invocation.tracker.uri, outcome.task.invocation.parent).log_files(path, folder="faults")
         words += f" (see {path})"
     return words

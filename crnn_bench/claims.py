@@ -20,22 +20,21 @@ out before it is FINISHED, and its work is `Lost`. Should both end in that very 
 more, and the lowest id alone stays FINISHED.
 """
 
-import os
 import random
-import threading
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
-from time import monotonic, sleep
+from time import sleep
 from types import TracebackType
 from typing import Self
 
 from mlflow.entities import Run
 from mlflow.tracking.context.registry import resolve_tags
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 
-from crnn_bench import whole
+from crnn_bench.errors import in_words
+from crnn_bench.heartbeats import SECONDS_OF_SILENCE, Heart, Watch, is_gone, process
 from crnn_bench.store import STORE_FAULTS, UNFINISHED, StoreError, client, patiently
 
 CELL_TAG = "crnn_bench.cell"
@@ -44,11 +43,10 @@ CLAIMANT_TAG = "crnn_bench.claimant"
 PROCESS_TAG = "crnn_bench.process"
 BEAT_TAG = "crnn_bench.heartbeat"
 HOLDS = "holds"
+GONE = "its process is gone"
+SILENT = f"its heart did not beat for {SECONDS_OF_SILENCE:.0f} s"
 
-SECONDS_BETWEEN_BEATS = 15.0
-SECONDS_UNTIL_ANOTHER_TRY = 5.0
-SECONDS_OF_SILENCE = 90.0
-MOST_SECONDS_BETWEEN_LOOKS = 30.0
+MOST_WORDS = 2000  # letters of a fault, of the 5,000 that older servers take in a tag
 SECONDS_TO_END = 10.0  # for a store that is away when a cell fails, which tells already
 
 
@@ -62,21 +60,6 @@ class FinishedBefore(Exception):  # noqa: N818
 
 class Lost(Exception):  # noqa: N818
     """The claim was taken for dead, and the cell is another's: what was done for it does not count."""
-
-
-class Watch:
-    """For how long claims have been silent, by the clock of this process."""
-
-    def __init__(self) -> None:
-        self._seen: dict[str, tuple[str, float, float]] = {}
-
-    def silence(self, run: Run) -> float:
-        """Seconds for which the run's heartbeat is known to be as it is."""
-        now, beat = monotonic(), run.data.tags.get(BEAT_TAG, "")
-        known, silent, looked = self._seen.get(run.info.run_id, ("", 0.0, now))
-        silent = silent + min(max(now - looked, 0.0), MOST_SECONDS_BETWEEN_LOOKS) if beat == known else 0.0
-        self._seen[run.info.run_id] = beat, silent, now
-        return silent
 
 
 @dataclass(frozen=True)
@@ -106,10 +89,21 @@ class Claims:
         finished, living = self.look(cell)
         return "finished" if finished else "taken" if living else "free"
 
-    def release(self, claimant: str) -> None:
-        """Ends the claims of a claimant that is known to be dead."""
-        for run in self._search(f"tags.`{CLAIMANT_TAG}` = '{claimant}' and attributes.status = 'RUNNING'"):
-            self.end(run.info.run_id, "KILLED")
+    def release(self, claimant: str, words: str) -> None:
+        """Ends the claims of a claimant that is known to be dead, and notes how it died.
+
+        A store that is away is not waited for: whoever wants the cell later finds the claims dead.
+        """
+        query = f"tags.`{CLAIMANT_TAG}` = '{claimant}' and attributes.status = 'RUNNING'"
+        with suppress(StoreError, *STORE_FAULTS):
+            for run in self._search(query, SECONDS_TO_END):
+                self.end(run.info.run_id, "KILLED", words, SECONDS_TO_END)
+
+    def bury(self) -> None:
+        """Ends whatever runs of this machine are RUNNING though their process is gone, whole invocations, too."""
+        for run in self._search("attributes.status = 'RUNNING'"):
+            if is_gone(run.data.tags.get(PROCESS_TAG, "")):
+                self.end(run.info.run_id, "KILLED", GONE)
 
     def take(self, cell: str, name: str, tags: Mapping[str, str], rerun: bool) -> "Claim":
         """Claims a cell.
@@ -138,18 +132,34 @@ class Claims:
         claim = Claim(self, cell, name, tags)
         try:
             claim.earlier = _contend(claim, look)
-        except BaseException:
+        except (Taken, FinishedBefore):
             claim.withdraw()
+            raise
+        except BaseException:  # the store is away, or Ctrl-C
+            with suppress(StoreError, *STORE_FAULTS):
+                claim.withdraw(SECONDS_TO_END)
             raise
         return claim
 
-    def end(self, run_id: str, status: str, seconds: float | None = None) -> None:
-        """Ends a run."""
-        patiently(lambda: client(self.uri).set_terminated(run_id, status), self.uri, seconds)
+    def end(self, run_id: str, status: str, words: str = "", seconds: float | None = None) -> None:
+        """Ends a run, with a note that says why."""
 
-    def delete(self, run_id: str) -> None:
+        def ask() -> None:
+            if words:
+                client(self.uri).set_tag(run_id, MLFLOW_RUN_NOTE, words[:MOST_WORDS])
+            client(self.uri).set_terminated(run_id, status)
+
+        patiently(ask, self.uri, seconds)
+
+    def fail(self, run_id: str, fault: BaseException) -> None:
+        """Ends a run as KILLED by Ctrl-C, or else as FAILED; a store that is away is not waited for."""
+        ended = ("KILLED", "stopped") if isinstance(fault, KeyboardInterrupt) else ("FAILED", in_words(fault))
+        with suppress(StoreError, *STORE_FAULTS):  # its heart stops, and the next who wants the cell finds it dead
+            self.end(run_id, *ended, SECONDS_TO_END)
+
+    def delete(self, run_id: str, seconds: float | None = None) -> None:
         """Deletes a run that is nobody's."""
-        patiently(lambda: client(self.uri).delete_run(run_id), self.uri)
+        patiently(lambda: client(self.uri).delete_run(run_id), self.uri, seconds)
 
     def look(self, cell: str, own: "Claim | None" = None) -> tuple[list[Run], list[Run]]:
         """The finished runs of a cell, newest first, and others' claims that live; ends those that are dead."""
@@ -168,17 +178,17 @@ class Claims:
 
     def _buried(self, run: Run) -> bool:
         """Whether the claim is dead; it is KILLED then."""
-        beat = run.data.tags.get(BEAT_TAG)
-        silent = self.watch.silence(run) > SECONDS_OF_SILENCE
-        if not silent and not is_gone(run.data.tags.get(PROCESS_TAG, "")):
+        beat, gone = run.data.tags.get(BEAT_TAG, ""), is_gone(run.data.tags.get(PROCESS_TAG, ""))
+        silent = self.watch.silence(run.info.run_id, beat) > SECONDS_OF_SILENCE
+        if not silent and not gone:
             return False
         now = patiently(lambda: client(self.uri).get_run(run.info.run_id), self.uri)  # it may have ended just now
-        if now.info.status in UNFINISHED and now.data.tags.get(BEAT_TAG) == beat:
-            self.end(run.info.run_id, "KILLED")
+        if now.info.status in UNFINISHED and now.data.tags.get(BEAT_TAG, "") == beat:
+            self.end(run.info.run_id, "KILLED", GONE if gone else SILENT)
             return True
         return False
 
-    def _search(self, query: str) -> list[Run]:
+    def _search(self, query: str, seconds: float | None = None) -> list[Run]:
         """All runs of a query, newest first."""
         found: list[Run] = []
         token = None
@@ -188,6 +198,7 @@ class Claims:
                     [self.experiment_id], query, order_by=["attributes.start_time DESC"], page_token=token
                 ),
                 self.uri,
+                seconds,
             )
             found, token = [*found, *page], page.token
             if not token:
@@ -203,7 +214,7 @@ def _contend(claim: "Claim", look: Callable[["Claim"], tuple[set[str], list[Run]
     while True:
         finished, others = look(claim)
         if not others:
-            claim.beat(HOLDS)
+            claim.hold()
             return finished
         if any(run.info.run_id < claim.run_id or _holds(run) for run in others):
             raise Taken(claim.cell)
@@ -220,16 +231,15 @@ class Claim:
 
     def __init__(self, claims: Claims, cell: str, name: str, tags: Mapping[str, str]) -> None:
         self._claims, self.cell, self.token = claims, cell, uuid.uuid4().hex
-        told = {**tags, CELL_TAG: cell, CLAIM_TAG: self.token, PROCESS_TAG: process(), BEAT_TAG: "waits"}
+        told = {**tags, CELL_TAG: cell, CLAIM_TAG: self.token, BEAT_TAG: "waits"}
         self.run_id = open_run(claims.uri, claims.experiment_id, name, told)
         self.earlier: set[str] = set()
-        self._state, self._beats, self._ended = "waits", 0, threading.Event()
-        threading.Thread(target=self._live, name="heartbeat", daemon=True).start()
+        self._heart = Heart(lambda beat: client(claims.uri).set_tag(self.run_id, BEAT_TAG, beat), "waits")
 
-    def beat(self, state: str) -> None:
-        """Tells that the claim lives, and whether it waits or holds its cell."""
-        self._state = state
-        patiently(self._beat, self._claims.uri)
+    def hold(self) -> None:
+        """Tells that the claim holds its cell."""
+        self._heart.state = HOLDS
+        patiently(self._heart.beat, self._claims.uri)
 
     def confirm(self) -> None:
         """Makes sure that nobody took the claim for dead.
@@ -254,12 +264,12 @@ class Claim:
         if others and min(others) < self.run_id:
             self._lose(True, others)
         for other in others:
-            self._claims.end(other, "KILLED")
+            self._claims.end(other, "KILLED", f"run {self.run_id} finished the cell")
 
-    def withdraw(self) -> None:
+    def withdraw(self, seconds: float | None = None) -> None:
         """Gives the claim up, and leaves no trace of it."""
-        self._ended.set()
-        self._claims.delete(self.run_id)
+        self._heart.stop()
+        self._claims.delete(self.run_id, seconds)
 
     def __enter__(self) -> Self:
         return self
@@ -270,16 +280,10 @@ class Claim:
         try:
             if kind is None:
                 self.finish()
-            elif not issubclass(kind, Lost):
-                self._fail("FAILED" if issubclass(kind, Exception) else "KILLED")
+            elif fault and not isinstance(fault, Lost):
+                self._claims.fail(self.run_id, fault)
         finally:
-            self._ended.set()
-
-    def _fail(self, status: str) -> None:
-        try:
-            self._claims.end(self.run_id, status, SECONDS_TO_END)
-        except (StoreError, *STORE_FAULTS):  # its heart stops, and the next who wants the cell finds it dead
-            return
+            self._heart.stop()
 
     def _ends(self) -> tuple[bool, set[str]]:
         """Whether this claim still stands, and the runs that finished the cell since it was made."""
@@ -288,50 +292,17 @@ class Claim:
         return any(run.info.run_id == self.run_id and run.info.status in UNFINISHED for run in runs), finished
 
     def _lose(self, alive: bool, others: set[str]) -> None:
+        words = f"run {min(others)} finished the cell" if others else f"run {self.run_id} was taken for dead"
         if alive:
-            self._claims.end(self.run_id, "KILLED")
-        raise Lost(f"run {min(others)} finished the cell" if others else f"run {self.run_id} was taken for dead")
-
-    def _beat(self) -> None:
-        self._beats += 1
-        client(self._claims.uri).set_tag(self.run_id, BEAT_TAG, f"{self._state} {self._beats}")
-
-    def _live(self) -> None:
-        pause = SECONDS_BETWEEN_BEATS
-        while not self._ended.wait(pause):
-            try:
-                self._beat()
-                pause = SECONDS_BETWEEN_BEATS
-            except STORE_FAULTS:
-                pause = SECONDS_UNTIL_ANOTHER_TRY
+            self._claims.end(self.run_id, "KILLED", words)
+        raise Lost(words)
 
 
 def open_run(uri: str, experiment_id: str, name: str, tags: Mapping[str, str]) -> str:
     """Makes a run, with the tags that MLflow itself gives to each; its id."""
-    told = resolve_tags(dict(tags))
+    told = resolve_tags({**tags, PROCESS_TAG: process()})
     made = patiently(lambda: client(uri).create_run(experiment_id, tags=told, run_name=name), uri)
     return str(made.info.run_id)
-
-
-def process() -> str:
-    """What tells this process from every other one, on any machine."""
-    return f"{whole.machine()}.{os.getpid()}.{_started(str(os.getpid()))}"
-
-
-def is_gone(process: str) -> bool:
-    """Whether a process is known to be gone: it was on this machine, and its number is free or another's."""
-    machine, _, rest = process.partition(".")
-    pid, _, started = rest.partition(".")
-    return machine == whole.machine() and (whole.is_gone(pid) or _started(pid) != started)
-
-
-def _started(pid: str) -> str:
-    """When the system started a process, in its own count; blank where it does not tell, `gone` of one that ended."""
-    try:
-        told = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
-    except OSError:
-        return ""
-    return "gone" if told[0] in "ZX" else told[19]
 
 
 def _holds(run: Run) -> bool:

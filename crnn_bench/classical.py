@@ -5,9 +5,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
-from sklearn.exceptions import ConvergenceWarning
 
 from crnn_bench import plugins
 from crnn_bench.baselines import Baseline
@@ -36,6 +33,8 @@ def fit(baseline: Baseline, train: Slices, validation: Slices, n_classes: int, s
     Raises:
         BenchError: the estimator refuses the data; says why.
     """
+    from sklearn.exceptions import ConvergenceWarning
+
     estimator = baseline.estimator(derive(seed, "estimator"))
     details: dict[str, Any] = {}
     with told_as_one_line(baseline), warnings.catch_warnings(record=True) as caught:
@@ -57,6 +56,9 @@ def _temperature(scores: NDArray[np.float64], truth: NDArray[np.intp]) -> float:
     The targets are softened as Platt's (1999), by 1 / (n + 2), so that few and faultless answers do not make it
     boundlessly sure of itself.
     """
+    from scipy.optimize import minimize_scalar
+    from scipy.special import log_softmax
+
     softened = 1 / (len(truth) + 2)
     targets = np.full(scores.shape, softened / (scores.shape[1] - 1))
     targets[np.arange(len(truth)), truth] = 1 - softened

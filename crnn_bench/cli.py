@@ -166,10 +166,14 @@ def _load(options: argparse.Namespace, *more: str) -> "Experiment":
 def _run(options: argparse.Namespace) -> None:
     work = _load(options)
     terminal.be_quiet()
-    from crnn_bench import engines, runner
+    from crnn_bench import ended, engines
 
     out = options.out or Path("runs") / work.name
     engine = engines.of(options.engine, options.workers, options.cpus)
+    if not (options.rerun or options.dry_run) and ended.tell(work, out, options.tracking_uri):
+        return
+    from crnn_bench import runner  # and with it all that trains and tracks
+
     if options.dry_run:
         runner.foresee(work, out, options.tracking_uri, engine)
         return

@@ -16,14 +16,21 @@ from crnn_bench.plugins import digest
 from crnn_bench.results import Result
 from crnn_bench.whole import replacing
 
-DOTS_PER_INCH = 110
 MOST_LETTERS = 60_000  # of a drawing in the page; a figure of more points stands there as an image
 
 
 def save(figure: Any, path: Path) -> Path:
     """Writes a figure as PNG, whole or not at all."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    from crnn_bench.figures import DOTS_PER_INCH
+
+    dots = figure.dpi
+    figure.set_dpi(DOTS_PER_INCH)
     with replacing(path) as part:
-        figure.savefig(part, dpi=DOTS_PER_INCH, format="png")
+        # `savefig` would draw it twice, once for the layout alone
+        FigureCanvasAgg(figure).print_png(part)  # type: ignore[no-untyped-call]
+    figure.set_dpi(dots)
     return path
 
 

@@ -80,27 +80,30 @@ class FeatureStore:
         Raises:
             BenchError: a track is not stored.
         """
-        return [_open(path)[first : first + number] for path, first, number in self._places(tracks)]
+        places = self._places(tracks)
+        shards = {shard: _open(self.folder / f"{shard}.npy") for shard in {shard for shard, _, _ in places}}
+        return [shards[shard][first : first + number] for shard, first, number in places]
 
     def copies(self, tracks: pd.DataFrame) -> list[Frames]:
         """The same in memory, and no file stays open: a song in many forms has more files than a process may open."""
-        mapped = (np.load(path, mmap_mode="r")[first : first + number] for path, first, number in self._places(tracks))
-        return [frames.copy() for frames in mapped]
+        return [
+            np.load(self.folder / f"{shard}.npy", mmap_mode="r")[first : first + number].copy()
+            for shard, first, number in self._places(tracks)
+        ]
 
     def files(self, tracks: pd.DataFrame) -> set[Path]:
         """Of the shards that hold what is stored of these tracks."""
         arrays = {self.folder / f"{shard}.npy" for shard in self.lookup(tracks)["shard"]}
         return arrays | {path.with_suffix(".parquet") for path in arrays}
 
-    def _places(self, tracks: pd.DataFrame) -> list[tuple[Path, int, int]]:
-        """Where each track's frames are: the file, the first and how many."""
+    def _places(self, tracks: pd.DataFrame) -> list[tuple[str, int, int]]:
+        """Where each track's frames are: the shard, the first and how many."""
         rows = self.lookup(tracks).set_index("track_id")
         missing = [track for track in tracks["track_id"] if track not in rows.index]
         if missing:
             raise BenchError(f"{missing[0]} is not in the feature store {self.folder}; run `crnn-bench prepare` first")
         ordered = rows.loc[tracks["track_id"].tolist()]
-        places = zip(ordered["shard"], ordered["first_frame"], ordered["n_frames"], strict=True)
-        return [(self.folder / f"{shard}.npy", first, number) for shard, first, number in places]
+        return list(zip(ordered["shard"], ordered["first_frame"], ordered["n_frames"], strict=True))
 
     def write(self, rows: list[dict[str, Any]], frames: list[Frames]) -> None:
         """Stores a shard whole, or nothing of it."""

@@ -4,15 +4,17 @@ import copy
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from crnn_bench import costs, hub, parallel, plugins, residency, training
+from crnn_bench import hub, plugins
 from crnn_bench.augmenting import Augmenter
-from crnn_bench.batches import SliceDataModule
 from crnn_bench.cells import Trainer
 from crnn_bench.errors import BenchError
 from crnn_bench.fitted import FittedNetwork
@@ -21,7 +23,9 @@ from crnn_bench.numerics import PLAIN, Numerics, numerics_of
 from crnn_bench.plugins import Choice, digest, plain, unknown
 from crnn_bench.records import Slices
 from crnn_bench.seeds import derive
-from crnn_bench.training import Classifier, Epoch, EpochRecorder
+
+if TYPE_CHECKING:
+    from crnn_bench.training import Epoch
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,7 @@ def fit(
     trainer: Trainer,
     seed: int,
     cache: Path,
-    on_epoch: Callable[[Epoch], None] = lambda _: None,
+    on_epoch: Callable[["Epoch"], None] = lambda _: None,
     augmenter: Augmenter | None = None,
     start: Start | None = None,
     checkpoint: Path | None = None,
@@ -137,9 +141,14 @@ def fit(
         augmenter: what is done to the training slices, if anything.
         start: weights to begin with in the place of random ones.
         checkpoint: file in which the training is kept, and from which a killed one goes on as if nothing had been; it
-            stays there.
+            stays there. Several devices keep none: killed, they begin anew.
     """
+    from crnn_bench import costs, parallel, residency, training  # Lightning takes seconds, which no plan should
+    from crnn_bench.batches import SliceDataModule
+    from crnn_bench.training import Classifier, EpochRecorder
+
     parallel.check(trainer.devices)
+    recorder = EpochRecorder(len(train), on_epoch)
     network = build(model, train, n_classes, seed, start)
     costs_of_it = costs.of(network, train.n_bins, int(train.length[0]))
     trained: nn.Module = network
@@ -148,11 +157,17 @@ def fit(
         train, validation = (_embedded(network, slices) for slices in (train, validation))
         trained = nn.Sequential(nn.Flatten(), network.head).train()
     else:
-        shape = (trainer.batch_size, train.n_bins, int(train.length[0]))
-        numerics = numerics_of(trainer.precision, lambda: build(model, train, n_classes, seed, start), shape, cache)
+        shape = (-(-trainer.batch_size // trainer.devices), train.n_bins, int(train.length[0]))
+
+        def as_trained() -> Network:
+            anew = build(model, train, n_classes, seed, start)
+            if trainer.devices > 1:
+                parallel.share_batch_norms(anew)
+            return anew
+
+        numerics = numerics_of(trainer.precision, as_trained, shape, cache)
         trained = network = numerics.lay_out(network)
     torch.manual_seed(derive(seed, "dropout"))
-    recorder = EpochRecorder(len(train), on_epoch)
     place = "disk" if augmenter else residency.resolve(trainer.residency, [train, validation])
     data = SliceDataModule(
         train, validation, trainer.batch_size, trainer.num_workers, derive(seed, "batches"), augmenter, place
@@ -161,7 +176,10 @@ def fit(
     module = Classifier(copy.deepcopy(trained) if trainer.devices > 1 else trained, trainer)
     if trainer.devices > 1:
         parallel.share_batch_norms(module)
-    fault = training.train(module, data, trainer, numerics, recorder, checkpoint, mark)
+    arrays = _arrays(train, validation, augmenter) if place == "disk" else []
+    with residency.at_random(arrays):
+        kept = checkpoint if trainer.devices == 1 else None
+        fault = training.train(module, data, trainer, numerics, recorder, kept, mark)
     trained.load_state_dict(module.network.state_dict())
     best = min(recorder.history, key=lambda epoch: epoch["validation_loss"])
     details = {
@@ -171,12 +189,19 @@ def fit(
         "best_epoch": int(best["epoch"]),
         "best_validation_loss": best["validation_loss"],
         **costs_of_it,
+        "fit_seconds": recorder.seconds,
         "slices_per_second": float(np.median([epoch["slices_per_second"] for epoch in recorder.history])),
         "history": recorder.history,
     }
     if fault:
         details["remark"] = fault
     return FittedNetwork(network.eval(), details, start.heard if start else frozenset())
+
+
+def _arrays(train: Slices, validation: Slices, augmenter: Augmenter | None) -> list[NDArray[np.floating]]:
+    """All that training reads, in files or not."""
+    altered = augmenter.training.forms.values() if augmenter else []
+    return [*train.arrays, *validation.arrays, *chain.from_iterable(altered)]
 
 
 def _mark(

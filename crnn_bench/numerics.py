@@ -1,9 +1,12 @@
 """Number format and memory layout of training: which is fastest on this machine, found by a short trial."""
 
 import ctypes
+import hashlib
 import json
+import os
 import platform
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +16,7 @@ import torch
 from torch import nn
 
 from crnn_bench import fused
-from crnn_bench.whole import replacing
+from crnn_bench.whole import machine
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -62,43 +65,57 @@ FUSED_BF16 = Numerics("bf16, channels-last, fused", "bf16-mixed", channels_last=
 def numerics_of(precision: str, build: Callable[[], nn.Module], shape: tuple[int, int, int], cache: Path) -> Numerics:
     """Returns what `trainer.precision` stands for: `auto` is the fastest for training steps on this machine.
 
-    The choice is kept in a file, so that a cell trained twice on one machine gives the same numbers.
+    The choice is kept in a file, and of processes that try at once the first to write it has chosen for all, so that a
+    cell trained twice on one machine gives the same numbers.
 
     Args:
         precision: `auto`, `bf16` (fused where that can be done) or `fp32` (the plain one).
         build: makes the network anew.
         shape: of a batch, (batch, bins, frames).
-        cache: folder of the file.
+        cache: the file lies in its folder `numerics`.
     """
     if precision == "fp32":
         return PLAIN
     can_fuse = fused.can_fuse(build())
     if precision == "bf16":
         return FUSED_BF16 if can_fuse else BF16
-    path = cache / "numerics.json"
     key = "|".join(
         [platform.node(), _processor(), torch.__version__, str(torch.get_num_threads()), repr(build()), str(shape)]
     )
-    known = _known(path)
+    path = cache / "numerics" / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
     formats: tuple[Numerics, ...] = (PLAIN, CHANNELS_LAST, BF16, *((FUSED, FUSED_BF16) if can_fuse else ()))
     candidates = {numerics.name: numerics for numerics in formats}
-    if known.get(key) not in candidates:
+    chosen = _chosen(path)
+    if chosen not in candidates:
+        path.unlink(missing_ok=True)
         with torch.random.fork_rng():
             rates = {name: _steps_per_second(build(), shape, numerics) for name, numerics in candidates.items()}
         fastest = max(rates, key=lambda name: rates[name])
-        known[key] = fastest if rates[fastest] > WORTH * rates[PLAIN.name] else PLAIN.name
-        with replacing(path) as part:
-            part.write_text(json.dumps(known, indent=1))
-    return candidates[known[key]]
+        chosen = fastest if rates[fastest] > WORTH * rates[PLAIN.name] else PLAIN.name
+        chosen = _keep(path, {"format": chosen, "steps_per_second": rates, "of": key})
+    return candidates[chosen]
 
 
-def _known(path: Path) -> dict[str, str]:
-    """Earlier choices; none where the file is absent or damaged, since a new trial mends it."""
+def _chosen(path: Path) -> str:
+    """What was chosen earlier; nothing where the file is absent or damaged, since a new trial mends it."""
     try:
-        known: dict[str, str] = json.loads(path.read_text())
-    except (FileNotFoundError, ValueError):
-        return {}
-    return known
+        return str(json.loads(path.read_text())["format"])
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def _keep(path: Path, choice: dict[str, Any]) -> str:
+    """Writes a choice, whole, unless another process was first; returns the format of the one that is there now."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{machine()}.{os.getpid()}.{uuid.uuid4().hex[:12]}.part")
+    try:
+        part.write_text(json.dumps(choice, indent=1))
+        os.link(part, path)
+    except FileExistsError:
+        return _chosen(path) or choice["format"]
+    finally:
+        part.unlink(missing_ok=True)
+    return str(choice["format"])
 
 
 def _steps_per_second(network: nn.Module, shape: tuple[int, int, int], numerics: Numerics) -> float:

@@ -3,9 +3,9 @@
 The mean of a batch's loss, batch norm's statistics and the means over an epoch are of all shares together.
 """
 
+import mmap
 from collections.abc import Iterable, Iterator
 from functools import cache
-from mmap import ALLOCATIONGRANULARITY
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
@@ -127,7 +127,10 @@ def share_batch_norms(network: nn.Module) -> None:
 
 @cache
 def _opened(path: str) -> "np.memmap[Any, Any]":
-    return np.memmap(path, np.uint8, "r")
+    opened = np.memmap(path, np.uint8, "r")
+    if hasattr(mmap, "MADV_RANDOM"):
+        opened._mmap.madvise(mmap.MADV_RANDOM)  # type: ignore[attr-defined]  # such a process does nothing but train
+    return opened
 
 
 def _open(path: str, first: int, dtype: str, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
@@ -140,7 +143,7 @@ def _by_name(array: "np.memmap[Any, Any]") -> tuple[Any, ...]:
     mapped = getattr(array, "_mmap", None)
     if mapped is None or not array.filename or not array.flags.c_contiguous:
         return np.array, (array.tolist(), array.dtype.str)
-    start = array.offset - array.offset % ALLOCATIONGRANULARITY  # of the map
+    start = array.offset - array.offset % mmap.ALLOCATIONGRANULARITY  # of the map
     first = start + array.ctypes.data - np.frombuffer(mapped, np.uint8).ctypes.data
     return _open, (str(array.filename), first, array.dtype.str, array.shape)
 

@@ -24,15 +24,20 @@ def plan(work: Experiment, prepared: Prepared, finished: Collection[str] = ()) -
         finished: identities of cells that will not be run again, and need no check.
     """
     plans = of_cells(work.cells, prepared)
-    tell_rejected({track: why for planned in plans for track, why in planned.catalogue.left_out_here.items()})
+    tell_left_out(plans)
     _prove_folds(plans)
     for planned in plans:
         if planned.identity not in finished:
             planning.check(planned)
+    return plans
+
+
+def tell_left_out(plans: Sequence[Plan]) -> None:
+    """Says which tracks no cell, or no part of a split, takes."""
+    tell_rejected({track: why for planned in plans for track, why in planned.catalogue.left_out_here.items()})
     unused = {planned.cell.split: planned.unused for planned in plans if planned.unused}
     for strategy, tracks in unused.items():
         say(f"{strategy.label} {strategy.describe()['init_args']} leaves {len(tracks)} tracks unused, e.g. {tracks[0]}")
-    return plans
 
 
 def of_cells(cells: Sequence[Cell], prepared: Prepared) -> list[Plan]:

@@ -10,6 +10,9 @@ import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -18,16 +21,20 @@ from crnn_bench.errors import BenchError
 FAULTS = (ValueError, TypeError, RuntimeError, AttributeError, NameError, LookupError)  # of code of a user's own
 
 
-def options(*families: type) -> dict[str, type]:
+def options(*families: type, named: str = "") -> dict[str, type]:
     """Returns every plug-in of the families' folders by its two short names: the class's and its file's.
 
     A family is the base class in a folder's `__init__.py`; each public, concrete subclass in a file of that folder
     is an option. Nothing is registered by hand.
+
+    Args:
+        families: their base classes.
+        named: a short name; files that cannot hold what bears it are not imported, since options bring libraries.
     """
     found: dict[str, type] = {}
     for family in families:
         package = importlib.import_module(family.__module__)
-        for module in _modules(package):
+        for module in _modules(package, named):
             members = inspect.getmembers(module, inspect.isclass)
             for name, cls in members:
                 public = cls.__module__ == module.__name__ and not name.startswith("_")
@@ -44,11 +51,11 @@ def find(name: str, *families: type) -> type:
         BenchError: nothing bears that name; lists the allowed names and the nearest one.
     """
     module_name, _, class_name = name.rpartition(".")
-    if not module_name.strip("."):  # else no other option of the family needs to be imported
-        short = options(*families)
-        if name in short:
-            return short[name]
-        raise BenchError(unknown(name, sorted(short)))
+    if not module_name.strip("."):
+        found = _option(name, families)
+        if found:
+            return found
+        raise BenchError(unknown(name, sorted(options(*families))))
     try:
         module = importlib.import_module(module_name)
     except SyntaxError as error:
@@ -190,6 +197,18 @@ def _is_ours(cls: type) -> bool:
     return cls.__module__.split(".")[0] == __name__.split(".")[0]
 
 
-def _modules(package: ModuleType) -> list[ModuleType]:
+@cache
+def _option(name: str, families: tuple[type, ...]) -> type | None:
+    return options(*families, named=name).get(name)
+
+
+def _modules(package: ModuleType, named: str) -> list[ModuleType]:
     names = sorted(found.name for found in pkgutil.iter_modules(package.__path__, f"{package.__name__}."))
-    return [importlib.import_module(name) for name in names]
+    return [importlib.import_module(name) for name in names if not named or _may_hold(name, named)]
+
+
+def _may_hold(module: str, name: str) -> bool:
+    """Whether a file bears a name, or defines a class of it, as far as its text tells."""
+    spec = find_spec(module)
+    text = Path(spec.origin).read_text(encoding="utf-8") if spec and spec.origin else ""
+    return module.endswith(f".{name}") or f"class {name}(" in text

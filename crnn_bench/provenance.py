@@ -3,6 +3,7 @@
 import os
 import platform
 import subprocess
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,8 @@ def environment() -> dict[str, Any]:
     """Versions and machine, for the record."""
     import torch
 
-    versions = {package: metadata.version(package) for package in PACKAGES}
     return {
-        "packages": versions,
+        "packages": _versions(),
         "python": platform.python_version(),
         "machine": platform.machine(),
         "cores": os.cpu_count(),
@@ -34,6 +34,12 @@ def environment() -> dict[str, Any]:
     }
 
 
+@cache
+def _versions() -> dict[str, str]:
+    return {package: metadata.version(package) for package in PACKAGES}
+
+
+@cache
 def commit() -> str | None:
     """The git commit of the checkout that this code runs from; `None` where it is an installed package."""
     try:

@@ -61,18 +61,6 @@ def begin(out: Path, work: Experiment, cells: Sequence[str], rejected: Mapping[s
     _write_text(out / "experiment.json", json.dumps({**content, **more, "reproduce": numbers}, indent=1))
 
 
-def is_current(out: Path, work: Experiment, cells: Sequence[str]) -> bool:
-    """Whether the folder's page is of these cells of this experiment, all of them finished before it was written."""
-    there = [results.predictions_path(out, name) for name in cells]
-    page_path, noted_path = out / "report.html", out / "experiment.json"
-    if not all(path.is_file() for path in (page_path, noted_path, *there)):
-        return False
-    noted = _noted(out)
-    asked = (noted["name"], noted["cells"], noted["yaml"], noted["set"])
-    same = asked == (work.name, list(cells), work.text, list(work.overrides))
-    return same and page_path.stat().st_mtime_ns >= max(path.stat().st_mtime_ns for path in there)
-
-
 def stored(out: Path) -> list[Result]:
     """The finished cells of the folder's experiment, in its order.
 

@@ -2,8 +2,9 @@
 
 import mmap
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import numpy as np
@@ -142,6 +143,27 @@ def _map_of(array: np.ndarray[Any, Any]) -> tuple[mmap.mmap | None, int]:
     if mapped is None:
         return None, 0
     return mapped, array.ctypes.data - np.frombuffer(mapped, np.uint8).ctypes.data
+
+
+@contextmanager
+def at_random(arrays: Iterable[np.ndarray[Any, Any]]) -> Iterator[None]:
+    """Has the system fetch no more of mapped files than is asked for, for a while.
+
+    Otherwise it reads on around each page that it misses, by as much as its disk's setting says, and drops for that
+    what was announced.
+    """
+    mapped = {id(found): found for found, _ in map(_map_of, arrays) if found is not None}.values()
+    _advise(mapped, "MADV_RANDOM")
+    try:
+        yield
+    finally:
+        _advise(mapped, "MADV_NORMAL")
+
+
+def _advise(maps: Iterable[mmap.mmap], advice: str) -> None:
+    if hasattr(mmap, advice):
+        for mapped in maps:
+            mapped.madvise(getattr(mmap, advice))
 
 
 class Prefetched:

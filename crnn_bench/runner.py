@@ -1,6 +1,5 @@
 """An experiment's cells on an engine: prepare, plan, run what is not finished, report."""
 
-import os
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from crnn_bench import (
     carrying,
     console,
     dashboard,
+    ended,
     feature_store,
     forecast,
     forecasting,
@@ -38,10 +38,8 @@ from crnn_bench.plugins import Choice
 from crnn_bench.preparing import Prepared, crew, deform, is_prepared, listings, prepare
 from crnn_bench.results import predictions_path
 from crnn_bench.tasks import Invocation, Task
-from crnn_bench.terminal import say, show
+from crnn_bench.terminal import say
 from crnn_bench.wording import printable, question
-
-MOST_LINES = 24  # about finished cells
 
 
 @dataclass(frozen=True)
@@ -97,7 +95,7 @@ def run(work: Experiment, out: Path, uri: str | None, rerun: bool, engine: Engin
     started = time.perf_counter()
     listed = listings(work)  # before anything is made: a missing folder leaves no trace
     out.mkdir(parents=True, exist_ok=True)
-    uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or store_uri(out)
+    uri = ended.uri_of(out, uri)
     tracker = tracking.connect(uri, work.name)
     _refuse_what_cannot_fit(work, listed, out)
     finished = {} if rerun else tracker.finished_all()
@@ -106,15 +104,18 @@ def run(work: Experiment, out: Path, uri: str | None, rerun: bool, engine: Engin
         grid = Grid(work, plans.plan(work, prepared, finished), out, tracker)
         todo = [planned for planned in grid.plans if not is_finished(planned, finished, tracker, out)]
         deform(todo, prepared, extractors)
-    _tell_finished(grid, todo)
+    ended.tell_finished(out, grid.headings, {planned.name for planned in todo})
     failures: list[str] = []
     best = ""
-    if todo or not report.is_current(out, work, [planned.name for planned in grid.plans]):
+    if todo or not ended.is_current(out, work, [planned.name for planned in grid.plans]):
         again = {planned.name for planned in todo if rerun or planned.identity in finished}  # or its files are lost
         failures, best = _invoke(grid, todo, again, prepared, engine)
     of_all = f"{len(failures)} of {len(grid.plans)} cells failed"
     if len(failures) < len(grid.plans):
-        _tell_results(out, uri, f"{len(grid.plans)} cells in {time.perf_counter() - started:.0f} s")
+        answer = ended.Answer(*console.summary(out), console.published_numbers(out))
+        answer.tell(out, uri, f"{len(grid.plans)} cells in {time.perf_counter() - started:.0f} s")
+        if not failures:
+            ended.note(out, work, uri, grid.headings, answer)
     if best:
         say(f"best on validation songs: {best}")
     if failures:
@@ -131,7 +132,7 @@ def foresee(work: Experiment, out: Path, uri: str | None, engine: Engine) -> Non
         BenchError: it cannot fit.
     """
     listed, root = listings(work), feature_store.default_root()
-    tracker = tracking.existing(uri or os.environ.get("MLFLOW_TRACKING_URI") or store_uri(out), work.name)
+    tracker = tracking.existing(ended.uri_of(out, uri), work.name)
     finished = tracker.finished_all() if tracker else {}
     planned = plans.of_cells(work.cells, Prepared(listed, {}, root)) if is_prepared(work, listed, root) else []
     here = {one.identity for one in planned if predictions_path(out, one.name).is_file()}
@@ -150,17 +151,6 @@ def _refuse_what_cannot_fit(work: Experiment, listed: Mapping[Choice, pd.DataFra
         told = forecasting.forecast(work, listed, root, out, room.here(root, out), trials=False)
         if told.faults:
             raise BenchError(told.faults[0])
-
-
-def _tell_finished(grid: Grid, todo: Sequence[Plan]) -> None:
-    """Says which cells will not be run."""
-    others = {path.stem for path in (grid.out / "predictions").glob("*.parquet")} - set(grid.headings)
-    if others:
-        say(f"{len(others)} finished cells in {grid.out} are not of this grid: kept, but not in its tables (see --out)")
-    left = {planned.name for planned in todo}
-    lines = [f"{heading}: finished before" for name, heading in grid.headings.items() if name not in left]
-    for line in lines if len(lines) <= MOST_LINES else [f"{len(lines)} of {len(grid.plans)} cells: finished before"]:
-        say(line)
 
 
 def _invoke(
@@ -219,31 +209,13 @@ def _register_best(grid: Sequence[Plan], work: Experiment, out: Path, tracker: t
     tags = {"cell": name, **{f"validation/{score}": value for score, value in scores.items()}}
     try:
         address = store.patiently(
-            lambda: registry.register(work.name, runs[name], path, about["classes"], told, tags, tracker.uri), tracker.uri
+            lambda: registry.register(work.name, runs[name], path, about["classes"], told, tags, tracker.uri),
+            tracker.uri,
         )
     except store.STORE_FAULTS as error:  # a server without a registry, say: the results are there all the same
         say(f"{name} is the best on validation songs, but cannot be registered: {store.reason(error)}")
         return ""
     return f"{name} ({address})"
-
-
-def _tell_results(out: Path, uri: str, cost: str) -> None:
-    table, shared = console.summary(out)
-    say("Weighted F1 on test songs, mean [95% interval] over seeds:")
-    show(table)
-    say(shared)
-    theirs = console.published_numbers(out)
-    if theirs:
-        say("Published numbers of this dataset and protocol beside ours (mean over seeds):")
-        show(theirs)
-    say(cost)
-    say(f"report: {out / 'report.html'}")
-    say(f"MLflow: {uri}" + (f" (crnn-bench ui {out})" if uri == store_uri(out) else ""))
-
-
-def store_uri(out: Path) -> str:
-    """The SQLite store in a results folder."""
-    return f"sqlite:///{(out / 'mlflow.db').resolve()}"
 
 
 def _commit() -> dict[str, str]:

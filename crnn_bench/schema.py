@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from crnn_bench import plugins
@@ -110,7 +111,7 @@ def reproduce(source: Source, given: Any, where: Where, cells: Sequence[Cell]) -
     """Published numbers, each of them of some cell."""
     if not isinstance(given, list):
         raise source.error(where, f"expected a list of published numbers, each with value and source, got {given!r}")
-    known = {cls().name for cls in plugins.options(Metric).values()}
+    known = {cls().name for cls in plugins.options(Metric).values()} if given else set()
     found = []
     for index, one in enumerate(given):
         number, place = settings(source, Published, one, (*where, index)), (*where, index)
@@ -199,8 +200,6 @@ def _values(source: Source, values: Any, where: Where) -> list[Any]:
 
 def checked(annotation: Any, value: Any) -> Any:
     """Returns a value as the annotated type, or raises `ValueError` with one line that says what was expected."""
-    from jsonargparse import ArgumentError, ArgumentParser
-
     if annotation is inspect.Parameter.empty:
         return value
     if get_origin(annotation) is type and isinstance(value, str):
@@ -216,12 +215,23 @@ def checked(annotation: Any, value: Any) -> Any:
         raise ValueError(f"expected {expected}, got null")
     if isinstance(value, (bool, str)) and annotation in (int, float):
         raise ValueError(f"expected {expected}, got {value!r}")
+    try:
+        simple = isinstance(value, (bool, int, float, str))
+        return _parsed(annotation, value) if simple else _parsed.__wrapped__(annotation, value)
+    except ValueError:
+        raise ValueError(f"expected {expected}, got {value!r}") from None
+
+
+@lru_cache(maxsize=None, typed=True)  # a grid says the same of most of its cells, and a parser takes milliseconds
+def _parsed(annotation: Any, value: Any) -> Any:
+    from jsonargparse import ArgumentError, ArgumentParser
+
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--value", type=annotation)
     try:
         return parser.parse_object({"value": value}).value
-    except ArgumentError:
-        raise ValueError(f"expected {expected}, got {value!r}") from None
+    except ArgumentError as error:
+        raise ValueError(str(error)) from None
 
 
 def _import(path: str) -> type:

@@ -8,9 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
-from sklearn.metrics import f1_score
-from sklearn.model_selection import ParameterGrid, ParameterSampler, StratifiedGroupKFold
 
 from crnn_bench.baselines import Baseline
 from crnn_bench.cells import Search
@@ -96,6 +93,8 @@ def check(labels: pd.Series, names: pd.Series, group: str) -> None:
 
 def _folds(search: Search, train: Slices, groups: NDArray[Any], seed: int) -> list[Fold]:
     """As many folds as asked for, or as the label with the fewest groups allows."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
     fewest = min(len(np.unique(groups[train.label == label])) for label in np.unique(train.label))
     folds = StratifiedGroupKFold(min(search.folds, fewest), shuffle=True, random_state=derive(seed, "folds"))
     with warnings.catch_warnings():
@@ -105,6 +104,8 @@ def _folds(search: Search, train: Slices, groups: NDArray[Any], seed: int) -> li
 
 def _draw(search: Search, seed: int) -> list[dict[str, Any]]:
     """Arguments, `n_iter` of them or as many as there are."""
+    from sklearn.model_selection import ParameterGrid, ParameterSampler
+
     space = {name: _distribution(values) for name, values in search.space.items()}
     lists = all(isinstance(values, list) for values in space.values())
     n_iter = min(search.n_iter, len(ParameterGrid(space))) if lists else search.n_iter
@@ -114,6 +115,8 @@ def _draw(search: Search, seed: int) -> list[dict[str, Any]]:
 
 def _distribution(values: Any) -> Any:
     """A list as it is, `{name: [low, high]}` as scipy's distribution."""
+    from scipy import stats
+
     if not isinstance(values, Mapping):
         return list(values)
     ((name, (low, high)),) = values.items()
@@ -133,6 +136,8 @@ def _f1(
     test: NDArray[np.int64],
 ) -> float | str:
     """Weighted F1 on a fold, or why the baseline or its estimator refused."""
+    from sklearn.metrics import f1_score
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a worker's remarks have no reader

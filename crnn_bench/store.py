@@ -30,13 +30,15 @@ from crnn_bench.terminal import say
 
 SERVER_ANSWERS_WITHIN_SECONDS = 5
 PATIENCE_SECONDS = 300.0
-STORE_FAULTS = (MlflowException, SQLAlchemyError)
+STORE_FAULTS = (MlflowException, SQLAlchemyError, requests.RequestException)
 UNFINISHED = ("RUNNING", "SCHEDULED")
 SERVERS = ("http://", "https://")
 SQLITE = "sqlite:///"
 PASSING = (408, 429, 500, 502, 503, 504)  # what a server answers that may answer otherwise soon
 
 Answer = TypeVar("Answer")
+
+_given_up: set[str] = set()
 
 
 class StoreError(BenchError):
@@ -142,7 +144,8 @@ def patiently(ask: Callable[[], Answer], uri: str, seconds: float | None = None)
     Args:
         ask: the question.
         uri: of the store.
-        seconds: of patience; five minutes without it, which are waited in words.
+        seconds: of patience; five minutes without it, which are waited in words, or none for a store that was
+            waited for in vain.
 
     Raises:
         StoreError: the store stays away.
@@ -151,18 +154,33 @@ def patiently(ask: Callable[[], Answer], uri: str, seconds: float | None = None)
     since, pause = None, 0.2
     while True:
         try:
-            return ask()
-        except (*STORE_FAULTS, requests.RequestException) as error:
+            answer = ask()
+            _given_up.discard(uri)
+            return answer
+        except STORE_FAULTS as error:
             if not _is_away(error):
                 raise
             since = since or time.monotonic()
-            if time.monotonic() - since > (PATIENCE_SECONDS if seconds is None else seconds):
+            if time.monotonic() - since >= _patience(uri, seconds):
+                if seconds is None:
+                    give_up(uri)
                 waited = f"{time.monotonic() - since:.0f} s"
                 raise StoreError(f"the tracking store {uri} does not answer for {waited}: {reason(error)}") from None
         if pause == 1.6 and seconds is None:  # some seconds are not worth a word
             say(f"the tracking store {uri} does not answer; waiting")
         time.sleep(pause * random.uniform(0.5, 1))
         pause = min(2 * pause, 5.0)
+
+
+def give_up(uri: str) -> None:
+    """A store was waited for in vain, here or in a worker: until it answers, nobody waits for it again."""
+    _given_up.add(uri)
+
+
+def _patience(uri: str, seconds: float | None) -> float:
+    if seconds is not None:
+        return seconds
+    return 0.0 if uri in _given_up else PATIENCE_SECONDS
 
 
 def _is_away(error: BaseException) -> bool:

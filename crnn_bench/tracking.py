@@ -1,6 +1,7 @@
 """Runs → MLflow: an experiment of the same name, a parent run an invocation, a child run a cell."""
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,9 +12,10 @@ from typing import Any
 
 import mlflow
 from mlflow.entities import DatasetInput, InputTag, Metric, Param
+from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_ID
 
-from crnn_bench.claims import CLAIMANT_TAG, SECONDS_TO_END, Claims, open_run
+from crnn_bench.claims import CLAIMANT_TAG, Claims, open_run
 from crnn_bench.errors import BenchError
 from crnn_bench.store import (
     SERVERS,
@@ -61,24 +63,27 @@ class Tracker:
         """
         return self._claims.standing(cell)
 
-    def release(self, claimant: str) -> None:
-        """Frees what a claimant holds that is known to be dead."""
-        self._claims.release(claimant)
+    def finished(self, cell: str) -> str:
+        """The id of the newest run that finished a cell; nothing where none did."""
+        return next((run.info.run_id for run in self._claims.look(cell)[0]), "")
+
+    def release(self, claimant: str, words: str) -> None:
+        """Frees what a claimant holds that is known to be dead, and notes how it died."""
+        self._claims.release(claimant, words)
 
     @contextmanager
     def parent(self, name: str, tags: Mapping[str, str]) -> Iterator["Run"]:
         """The run of one invocation."""
         with self._faults_told():
-            run, status = Run(self.uri, open_run(self.uri, self.experiment_id, name, tags)), "FAILED"
+            self._claims.bury()
+            run = Run(self.uri, open_run(self.uri, self.experiment_id, name, tags))
             try:
                 yield run
                 run.flush()
-                status = "FINISHED"
-            except KeyboardInterrupt:
-                status = "KILLED"
+            except BaseException as fault:
+                self._claims.fail(run.run_id, fault)
                 raise
-            finally:
-                self._claims.end(run.run_id, status, None if status == "FINISHED" else SECONDS_TO_END)
+            self._claims.end(run.run_id, "FINISHED")
 
     @contextmanager
     def claim(
@@ -124,7 +129,9 @@ class Tracker:
         try:
             yield
         except STORE_FAULTS as error:
-            raise StoreError(f"the tracking store {self.uri} fails: {reason(error)}") from None
+            refused = getattr(error, "error_code", "") == "INVALID_PARAMETER_VALUE"  # of this run: others may go on
+            kind, verb = (BenchError, "refuses") if refused else (StoreError, "fails")
+            raise kind(f"the tracking store {self.uri} {verb}: {reason(error)}") from None
 
     def describe(self, text: str, views: Mapping[str, Any]) -> None:
         """Shows a text (Markdown) on the experiment's page, and shares views of it, as the dashboard itself does."""
@@ -244,13 +251,41 @@ def connect(uri: str, experiment: str) -> Tracker:
         Path(uri.removeprefix(SQLITE)).parent.mkdir(parents=True, exist_ok=True)
     mlflow.set_tracking_uri(uri)
     try:
-        known = mlflow.get_experiment_by_name(experiment)
-        number = known.experiment_id if known else mlflow.create_experiment(experiment, _artifacts(uri), tags=KIND)
+        with _one_at_a_time(uri):
+            known = mlflow.get_experiment_by_name(experiment)
+            number = known.experiment_id if known else _make(uri, experiment)
     except STORE_FAULTS as error:
         raise BenchError(f"the tracking store {uri} refuses: {reason(error)}") from None
     if known and known.lifecycle_stage == "deleted":
         raise BenchError(f"experiment {experiment!r} was deleted in {uri}; restore it or rename yours")
     return Tracker(uri, number)
+
+
+@contextmanager
+def _one_at_a_time(uri: str) -> Iterator[None]:
+    """Of those who open a new SQLite store at once, one makes its tables while the others wait."""
+    if not uri.startswith(SQLITE) or os.name != "posix":
+        yield
+        return
+    import fcntl
+
+    folder = os.open(Path(uri.removeprefix(SQLITE)).parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def _make(uri: str, experiment: str) -> str:
+    """Makes an experiment, unless somebody else has just done so; its number."""
+    try:
+        return str(mlflow.create_experiment(experiment, _artifacts(uri), tags=KIND))
+    except MlflowException as error:
+        made = mlflow.get_experiment_by_name(experiment)
+        if error.error_code != "RESOURCE_ALREADY_EXISTS" or not made:
+            raise
+        return str(made.experiment_id)
 
 
 def existing(uri: str, experiment: str) -> Tracker | None:

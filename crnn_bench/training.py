@@ -100,13 +100,17 @@ class EpochRecorder(pl.Callback):
     """Keeps each epoch's losses and speed, and hands them on as they come.
 
     A training that goes on hands on all the epochs before, too: whoever follows it knows nothing of them.
+
+    Attributes:
+        earlier: seconds that killed processes have spent on what this one goes on with.
     """
 
     def __init__(self, n_train: int, on_epoch: Callable[[Epoch], None]) -> None:
         self.history: list[Epoch] = []
         self.n_train = n_train
         self.on_epoch = on_epoch
-        self.started = self.trained = 0.0
+        self.started = self.trained = self.earlier = 0.0
+        self.begun = time.perf_counter()
 
     def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self.started = time.perf_counter()
@@ -128,6 +132,11 @@ class EpochRecorder(pl.Callback):
         self.history.append(epoch)
         self.on_epoch(epoch)
 
+    @property
+    def seconds(self) -> float:
+        """Since the training began, but for what was lost with a killed process and the time until it went on."""
+        return self.earlier + time.perf_counter() - self.begun
+
     def __getstate__(self) -> dict[str, Any]:
         """A process that shares the training tells nobody; its file does, when the training has ended."""
         return {**self.__dict__, "on_epoch": _keep_to_oneself}
@@ -138,7 +147,7 @@ class EpochRecorder(pl.Callback):
         _hush()
 
     def state_dict(self) -> dict[str, Any]:
-        return {"history": self.history}
+        return {"history": self.history, "seconds": self.seconds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.history = state_dict["history"]
@@ -214,6 +223,8 @@ def train(
         if trainer.devices > 1 and not checkpoint:
             keeper.path = Path(folder) / "training"
         state, fault = _state(keeper.path, mark)
+        if state:
+            recorder.earlier = state["callbacks"][recorder.state_key].get("seconds", 0.0)
         if not state.get("ended"):
             with _quiet():
                 _go_on(module, data, _lightning(trainer, numerics, [recorder, keeper]), state, keeper.path)

@@ -87,7 +87,7 @@ def test_stopping_interrupts_what_runs_and_begins_nothing_else(name: str, tmp_pa
         tasks = [tmp_path / "a", tmp_path / "b"]
         for task in tasks:
             task.mkdir()
-        ended = other.submit(lambda: list(carry_out(opened, wait_long, tasks, lambda task, _: dead.append(task))))
+        ended = other.submit(lambda: list(carry_out(opened, wait_long, tasks, lambda task, *_: dead.append(task))))
         while not list(tasks[0].iterdir()):
             time.sleep(0.05)
         opened.stop()
@@ -139,7 +139,9 @@ def test_a_task_that_kills_its_worker_once_is_carried_out_and_one_that_does_so_t
         pytest.skip("a task that kills this process kills the tests")
     dead: list[str] = []
     tasks = [(tmp_path, deaths) for deaths in (0, 1, 2)]
-    outcomes = {o.task[1]: o for o in carry_out(engine, count, tasks, lambda task, claimant: dead.append(claimant))}
+    outcomes = {
+        o.task[1]: o for o in carry_out(engine, count, tasks, lambda task, claimant, words: dead.append(claimant))
+    }
     assert (outcomes[0].answer, outcomes[0].attempts) == (1, 1)
     assert (outcomes[1].answer, outcomes[1].attempts) == (2, 2)
     assert isinstance(outcomes[2].fault, WorkerDied)

@@ -1,6 +1,7 @@
 """The CRNN against the protocol's shapes; training that is the same every time; predictions that depend on nothing."""
 
 import json
+import multiprocessing
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from crnn_bench import fitted as fitted_models
-from crnn_bench import networks, numerics
+from crnn_bench import networks, numerics, parallel
 from crnn_bench.cells import Trainer
 from crnn_bench.errors import BenchError
 from crnn_bench.models.crnn import CRNN
@@ -312,7 +313,7 @@ def test_another_seed_gives_other_predictions(fitted: FittedNetwork, tmp_path: P
 
 
 def test_the_number_of_workers_changes_no_prediction(fitted: FittedNetwork, tmp_path: Path) -> None:
-    other = fit(tmp_path, trainer=replace(TRAINER, num_workers=2))
+    other = fit(tmp_path, trainer=replace(TRAINER, num_workers=2, residency="disk"))
     assert np.array_equal(other.predict_proba(VALIDATION), fitted.predict_proba(VALIDATION))
     assert losses(other, "train_loss") == losses(fitted, "train_loss")
 
@@ -411,7 +412,7 @@ def test_bf16_and_fp32_reach_about_the_same_losses(tmp_path: Path) -> None:
     """Without dropout, which draws other numbers in another format."""
     model = Choice(CRNN, {**SMALL, "conv_dropout": 0.0, "dropout": 0.0})
     plain, other = (fit(tmp_path, model, replace(TRAINER, precision=precision)) for precision in ("fp32", "bf16"))
-    assert other.details["precision"] == "bf16, channels-last"
+    assert other.details["precision"] == numerics.FUSED_BF16.name
     assert losses(other, "train_loss") != losses(plain, "train_loss")
     assert losses(other, "train_loss") == pytest.approx(losses(plain, "train_loss"), rel=0.02)
     assert losses(other) == pytest.approx(losses(plain), rel=0.05)
@@ -426,6 +427,9 @@ def test_bf16_predictions_are_made_in_fp32(tmp_path: Path) -> None:
     assert np.abs(plain.predict_proba(VALIDATION) - usual).max() <= 1e-5
 
 
+FORMATS = (numerics.PLAIN, numerics.CHANNELS_LAST, numerics.BF16, numerics.FUSED, numerics.FUSED_BF16)
+
+
 def choose(cache: Path, precision: str = "auto", n_frames: int = FRAMES) -> numerics.Numerics:
     def build() -> nn.Module:
         return CRNN(BINS, n_frames, N_CLASSES, **SMALL)
@@ -435,28 +439,30 @@ def choose(cache: Path, precision: str = "auto", n_frames: int = FRAMES) -> nume
 
 def test_the_choice_of_a_format_is_kept_and_used_again(tmp_path: Path) -> None:
     chosen = choose(tmp_path)
-    path = tmp_path / "numerics.json"
+    [path] = (tmp_path / "numerics").iterdir()
     known = json.loads(path.read_text())
-    assert list(known.values()) == [chosen.name]
-    for numeric in (numerics.PLAIN, numerics.CHANNELS_LAST, numerics.BF16):
-        path.write_text(json.dumps(dict.fromkeys(known, numeric.name)))
+    assert known["format"] == chosen.name
+    assert set(known["steps_per_second"]) == {numeric.name for numeric in FORMATS}
+    for numeric in FORMATS:
+        path.write_text(json.dumps({**known, "format": numeric.name}))
         assert choose(tmp_path) == numeric, "what the file says, without another trial"
     choose(tmp_path, n_frames=2 * FRAMES)
-    assert len(json.loads(path.read_text())) == 2, "another shape has its own trial"
-    assert [file.name for file in tmp_path.iterdir()] == ["numerics.json"]
+    assert len(list((tmp_path / "numerics").iterdir())) == 2, "another shape has its own trial"
 
 
 def test_the_fastest_format_is_chosen_if_it_is_worth_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def rates(plain: float, channels_last: float, bf16: float) -> Callable[..., float]:
-        of = {numerics.PLAIN: plain, numerics.CHANNELS_LAST: channels_last, numerics.BF16: bf16}
+    def rates(*measured: float) -> Callable[..., float]:
+        of = dict(zip(FORMATS, measured, strict=True))
         return lambda network, shape, chosen: of[chosen]
 
     for number, (measured, expected) in enumerate(
         [
-            ((10, 11, 30), numerics.BF16),
-            ((10, 20, 15), numerics.CHANNELS_LAST),
-            ((10, 9, 5), numerics.PLAIN),
-            ((10, 10.5, 10.9), numerics.PLAIN),
+            ((10, 11, 30, 25, 20), numerics.BF16),
+            ((10, 20, 15, 15, 15), numerics.CHANNELS_LAST),
+            ((10, 20, 15, 30, 15), numerics.FUSED),
+            ((10, 20, 30, 35, 40), numerics.FUSED_BF16),
+            ((10, 9, 5, 4, 3), numerics.PLAIN),
+            ((10, 10.5, 10.9, 10.9, 10.9), numerics.PLAIN),
         ]
     ):
         monkeypatch.setattr(numerics, "_steps_per_second", rates(*measured))
@@ -465,7 +471,7 @@ def test_the_fastest_format_is_chosen_if_it_is_worth_it(tmp_path: Path, monkeypa
 
 def test_a_format_can_be_forced(tmp_path: Path) -> None:
     assert choose(tmp_path, "fp32") == numerics.PLAIN
-    assert choose(tmp_path, "bf16") == numerics.BF16
+    assert choose(tmp_path, "bf16") == numerics.FUSED_BF16
     assert list(tmp_path.iterdir()) == [], "no trial, no file"
 
 
@@ -476,8 +482,60 @@ def test_whether_a_trial_was_needed_changes_no_prediction(tmp_path: Path) -> Non
     assert np.array_equal(first.predict_proba(VALIDATION), second.predict_proba(VALIDATION))
 
 
-def test_a_damaged_note_of_the_trial_is_written_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "numerics.json").write_text('{"half')
+def test_what_cannot_be_fused_is_called_by_what_runs(tmp_path: Path) -> None:
+    """Blocks whose batch norms are shared with other processes, and networks that have no such block."""
+
+    def build() -> nn.Module:
+        network = CRNN(BINS, FRAMES, N_CLASSES, **SMALL)
+        parallel.share_batch_norms(network)
+        return network
+
+    assert numerics.numerics_of("bf16", build, (4, BINS, FRAMES), tmp_path) == numerics.BF16
+    chosen = numerics.numerics_of("auto", build, (4, BINS, FRAMES), tmp_path)
+    [path] = (tmp_path / "numerics").iterdir()
+    assert list(json.loads(path.read_text())["steps_per_second"]) == [numeric.name for numeric in FORMATS[:3]]
+    assert not chosen.fused
+    without = choose(tmp_path)
+    assert len(list((tmp_path / "numerics").iterdir())) == 2, f"alone it has a trial of its own, and takes {without}"
+
+
+@pytest.mark.parametrize("damaged", ['{"half', "[]", '{"format": "int3"}'])
+def test_a_damaged_note_of_the_trial_is_written_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damaged: str
+) -> None:
     monkeypatch.setattr(numerics, "_steps_per_second", lambda *_: 1.0)
+    choose(tmp_path)
+    [path] = (tmp_path / "numerics").iterdir()
+    path.write_text(damaged)
     assert choose(tmp_path) == numerics.PLAIN
-    assert len(json.loads((tmp_path / "numerics.json").read_text())) == 1
+    assert json.loads(path.read_text())["format"] == numerics.PLAIN.name
+
+
+def choose_in_a_process(number: int, cache: Path, together: Any, told: Any) -> None:
+    """Its own trial finds the format of its number the fastest; all have tried before any of them writes."""
+
+    def rate(network: nn.Module, shape: Any, tried: numerics.Numerics) -> float:
+        if tried == FORMATS[-1]:
+            together.wait(60)
+        return 10.0 if tried == FORMATS[number + 1] else 1.0
+
+    numerics._steps_per_second = rate
+    torch.set_num_threads(1)
+    told.put((choose(cache).name, choose(cache).name))
+
+
+def test_processes_that_try_at_once_agree(tmp_path: Path) -> None:
+    """Each would choose a format of its own; the first to write has chosen for all."""
+    of = multiprocessing.get_context("fork")
+    told, n_rounds = of.Queue(), 5
+    for number in range(n_rounds):
+        together, cache = of.Barrier(4), tmp_path / str(number)
+        given = [(which, cache, together, told) for which in range(4)]
+        processes = [of.Process(target=choose_in_a_process, args=each) for each in given]
+        for process in processes:
+            process.start()
+        chosen = {name for _ in processes for name in told.get(timeout=60)}
+        for process in processes:
+            process.join()
+        [path] = (cache / "numerics").iterdir()
+        assert chosen == {json.loads(path.read_text())["format"]}

@@ -178,6 +178,22 @@ def test_an_announced_slice_is_the_slices_own_pages(stored: Slices, monkeypatch:
     dataset.announce(list(range(len(stored))))  # the system refuses what lies outside of a map
 
 
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="other systems do not tell")
+def test_files_are_read_at_random_for_a_while(stored: Slices) -> None:
+    """The flag `rr` of Linux's maps: read what is asked for and no more."""
+
+    def flagged() -> list[bool]:
+        folder = str(Path(stored.arrays[0].filename).parent)  # type: ignore[attr-defined]
+        told = Path("/proc/self/smaps").read_text()
+        pairs = zip(told.split("VmFlags:"), told.split("VmFlags:")[1:], strict=False)
+        return ["rr" in flags.split("\n")[0].split() for about, flags in pairs if folder in about]
+
+    assert flagged() == [False, False]
+    with residency.at_random([*stored.arrays, np.zeros(3)]):
+        assert flagged() == [True, True]
+    assert flagged() == [False, False]
+
+
 def test_a_map_is_sent_to_another_process_by_name(stored: Slices) -> None:
     sent = bytes(ForkingPickler.dumps(stored))
     assert len(sent) < 5000 < stored.arrays[0].nbytes

@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from crnn_bench.augmentations.time_mask import TimeMask
 from crnn_bench.augmenting import Augmenter
 from crnn_bench.cells import Trainer
 from crnn_bench.fitted import FittedNetwork
+from crnn_bench.schedules.constant import Constant
 from crnn_bench.schedules.plateau import Plateau
 from tests import test_networks as made
 
@@ -146,6 +147,46 @@ def test_sigkill_loses_nothing_but_the_epoch_in_flight(tmp_path: Path) -> None:
             os.kill(child.pid, signal.SIGKILL)
         assert (tmp_path / "cell.ckpt").exists()
     assert same(fit(tmp_path, tmp_path / "cell.ckpt", "augmented"), undisturbed)
+
+
+def test_the_seconds_of_killed_processes_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "cell.ckpt"
+    killed_at(tmp_path, path, "plain", 3)
+    state = torch.load(path, weights_only=True)
+    [kept] = [held for held in state["callbacks"].values() if "seconds" in held]
+    assert 0 < sum(epoch["train_seconds"] for epoch in kept["history"]) < kept["seconds"]
+    kept["seconds"] += 1000  # as if these epochs had taken so long
+    torch.save(state, path)
+    assert 1000 < fit(tmp_path, path).details["fit_seconds"] < 2000
+    assert "remark" in fit(tmp_path, path, seed=1).details
+    assert fit(tmp_path, None, seed=1).details["fit_seconds"] < 1000
+
+
+class Breaking(Constant):
+    """Ends the training in its fourth epoch, once: while a file of this name is there."""
+
+    def rate(self, passed: float, losses: Sequence[float]) -> float:
+        training.CHECKPOINT_SECONDS = 0  # in processes of their own, which no fixture reaches
+        if len(losses) == 3 and os.path.exists(os.environ["BREAKING"]):
+            raise KilledError
+        return super().rate(passed, losses)
+
+
+@pytest.mark.slow  # for the imports of three times two processes
+def test_two_processes_keep_no_file_and_begin_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With dropout, whose numbers each process draws for itself."""
+    flag, path = tmp_path / "flag", tmp_path / "cell.ckpt"
+    monkeypatch.setenv("BREAKING", str(flag))
+    changed = {"devices": 2, "schedule": Breaking, "max_epochs": 5}
+    undisturbed = fit(tmp_path, None, trainer=changed)
+    flag.touch()
+    with pytest.raises(Exception, match="KilledError"):
+        fit(tmp_path, path, trainer=changed)
+    flag.unlink()
+    assert not path.exists()
+    again = fit(tmp_path, path, trainer=changed)
+    assert same(again, undisturbed)
+    assert not path.exists()
 
 
 # Files that are of no use

@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 from mlflow.entities import Run as Stored
 from mlflow.entities import ViewType
 
-from crnn_bench import claims, store, tracking
-from crnn_bench.claims import BEAT_TAG, CELL_TAG, PROCESS_TAG, Claims, FinishedBefore, Lost, Taken, Watch
+from crnn_bench import claims, heartbeats, store, tracking
+from crnn_bench.claims import BEAT_TAG, CELL_TAG, PROCESS_TAG, Claims, FinishedBefore, Lost, Taken
 from crnn_bench.errors import BenchError
+from crnn_bench.heartbeats import Watch
 from crnn_bench.store import StoreError
 from crnn_bench.tracking import Tracker
 
@@ -140,10 +141,10 @@ def test_a_holder_that_its_engine_knows_to_be_dead_is_released_and_cannot_finish
 
     def be_taken_for_dead() -> None:
         with tracker.claim("a cell", "cell", {}, "parent", claimant="worker 1") as zombie:
-            tracker.release("worker 2")
+            tracker.release("worker 2", "it died")
             assert tracker.standing("cell") == "taken"
             zombie.confirm()
-            tracker.release("worker 1")
+            tracker.release("worker 1", "it died")
             with pytest.raises(Lost):
                 zombie.confirm()
             ids.extend([zombie.run_id, finish(tracker)])
@@ -154,11 +155,11 @@ def test_a_holder_that_its_engine_knows_to_be_dead_is_released_and_cannot_finish
 
 
 def test_a_number_that_another_process_has_now_is_gone() -> None:
-    machine, pid, started = claims.process().split(".")
-    assert not claims.is_gone(claims.process())
-    assert claims.is_gone(f"{machine}.{pid}.{int(started) + 1}")
-    assert not claims.is_gone(ELSEWHERE)
-    assert not claims.is_gone("")
+    machine, pid, started = heartbeats.process().split(".")
+    assert not heartbeats.is_gone(heartbeats.process())
+    assert heartbeats.is_gone(f"{machine}.{pid}.{int(started) + 1}")
+    assert not heartbeats.is_gone(ELSEWHERE)
+    assert not heartbeats.is_gone("")
 
 
 def foreign(tracker: Tracker, beat: str = "holds 1") -> str:
@@ -171,7 +172,7 @@ def test_a_silent_holder_elsewhere_is_dead_and_one_whose_heart_beats_is_not(
     tracker: Tracker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1000.0
-    monkeypatch.setattr(claims, "monotonic", lambda: now)
+    monkeypatch.setattr(heartbeats, "monotonic", lambda: now)
     run_id, client = foreign(tracker), mlflow.MlflowClient(tracker.uri)
     for beat in range(20):
         client.set_tag(run_id, BEAT_TAG, f"holds {beat}")
@@ -196,12 +197,10 @@ def test_silence_is_the_time_since_the_last_change_with_no_gap_above_half_a_minu
     watch, now, beat, expected = Watch(), 5.0, 0, 0.0
 
     def look() -> float:
-        tags = [mlflow.entities.RunTag(BEAT_TAG, str(beat))]
-        info = mlflow.entities.RunInfo("run", "1", "me", "RUNNING", 0, None, "active")
-        return watch.silence(Stored(info, mlflow.entities.RunData(tags=tags)))
+        return watch.silence("run", str(beat))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(claims, "monotonic", lambda: now)
+        patch.setattr(heartbeats, "monotonic", lambda: now)
         assert look() == 0
         for gap, changed in looks:
             now, beat = now + gap, beat + changed
@@ -331,7 +330,7 @@ def test_a_run_that_was_made_twice_for_a_lost_answer_stays_once(
 
 
 def test_the_heart_of_a_holder_beats(tracker: Tracker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(claims, "SECONDS_BETWEEN_BEATS", 0.05)
+    monkeypatch.setattr(heartbeats, "SECONDS_BETWEEN_BEATS", 0.05)
     client, seen = mlflow.MlflowClient(tracker.uri), set[str]()
     with tracker.claim("a cell", "cell", {}, "parent") as run:
         until = time.monotonic() + 30

@@ -2,13 +2,10 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
-from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import StandardScaler
 
 from crnn_bench.errors import BenchError
 from crnn_bench.features import Feature
@@ -16,6 +13,9 @@ from crnn_bench.features.mfcc import Mfcc
 from crnn_bench.features.mfcc_gaussian import MfccGaussian
 from crnn_bench.plugins import refuse_unless_above
 from crnn_bench.records import Slices
+
+if TYPE_CHECKING:  # scikit-learn takes a second to import, which no plan needs
+    from sklearn.base import BaseEstimator
 
 
 def mean_and_deviation(frames: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -42,12 +42,15 @@ class Baseline(ABC):
         """(frames, bins) to a vector; a model of frames returns them, and its estimator takes a sequence of those."""
         return mean_and_deviation(frames)
 
-    def estimator(self, seed: int) -> BaseEstimator:
+    def estimator(self, seed: int) -> "BaseEstimator":
         """An unfitted classifier, scaler included, with `predict_proba` or `decision_function`."""
+        from sklearn.pipeline import Pipeline
+        from sklearn.preprocessing import StandardScaler
+
         return Pipeline([("scale", StandardScaler()), ("classifier", self.classifier(seed))])
 
     @abstractmethod
-    def classifier(self, seed: int) -> BaseEstimator:
+    def classifier(self, seed: int) -> "BaseEstimator":
         """The last step alone, unfitted; `seed` is its only source of randomness."""
 
     def inputs(self, slices: Slices) -> NDArray[Any]:
@@ -77,7 +80,9 @@ class FrameModel(Baseline):
     def summarise(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
         return frames
 
-    def estimator(self, seed: int) -> BaseEstimator:
+    def estimator(self, seed: int) -> "BaseEstimator":
+        from sklearn.pipeline import Pipeline
+
         return Pipeline([("classifier", self.classifier(seed))])
 
 

@@ -1,10 +1,12 @@
 """Boosted stumps."""
 
-from sklearn.base import BaseEstimator
-from sklearn.ensemble import AdaBoostClassifier
+from typing import TYPE_CHECKING
 
 from crnn_bench.baselines import Baseline
 from crnn_bench.plugins import refuse_below, refuse_unless_above
+
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
 
 
 class AdaBoost(Baseline):
@@ -18,5 +20,7 @@ class AdaBoost(Baseline):
         refuse_below(self, n_estimators=1)
         refuse_unless_above(self, learning_rate=0)
 
-    def classifier(self, seed: int) -> BaseEstimator:
+    def classifier(self, seed: int) -> "BaseEstimator":
+        from sklearn.ensemble import AdaBoostClassifier
+
         return AdaBoostClassifier(n_estimators=self.n_estimators, learning_rate=self.learning_rate, random_state=seed)

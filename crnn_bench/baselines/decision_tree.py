@@ -1,10 +1,12 @@
 """One decision tree."""
 
-from sklearn.base import BaseEstimator
-from sklearn.tree import DecisionTreeClassifier
+from typing import TYPE_CHECKING
 
 from crnn_bench.baselines import Baseline
 from crnn_bench.plugins import refuse_below
+
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
 
 
 class DecisionTree(Baseline):
@@ -17,7 +19,9 @@ class DecisionTree(Baseline):
         self.min_samples_leaf = min_samples_leaf
         refuse_below(self, min_samples_leaf=1)
 
-    def classifier(self, seed: int) -> BaseEstimator:
+    def classifier(self, seed: int) -> "BaseEstimator":
+        from sklearn.tree import DecisionTreeClassifier
+
         return DecisionTreeClassifier(
             max_depth=self.max_depth, min_samples_leaf=self.min_samples_leaf, random_state=seed
         )

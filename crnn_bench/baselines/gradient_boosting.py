@@ -1,10 +1,12 @@
 """Boosted trees, exact splits."""
 
-from sklearn.base import BaseEstimator
-from sklearn.ensemble import GradientBoostingClassifier
+from typing import TYPE_CHECKING
 
 from crnn_bench.baselines import Baseline
 from crnn_bench.plugins import refuse_below, refuse_unless_above
+
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
 
 
 class GradientBoosting(Baseline):
@@ -22,7 +24,9 @@ class GradientBoosting(Baseline):
         refuse_below(self, n_estimators=1, max_depth=1)
         refuse_unless_above(self, learning_rate=0, subsample=0)
 
-    def classifier(self, seed: int) -> BaseEstimator:
+    def classifier(self, seed: int) -> "BaseEstimator":
+        from sklearn.ensemble import GradientBoostingClassifier
+
         return GradientBoostingClassifier(
             n_estimators=self.n_estimators,
             learning_rate=self.learning_rate,

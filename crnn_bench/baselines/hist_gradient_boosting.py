@@ -1,10 +1,12 @@
 """Boosted trees, splits from histograms."""
 
-from sklearn.base import BaseEstimator
-from sklearn.ensemble import HistGradientBoostingClassifier
+from typing import TYPE_CHECKING
 
 from crnn_bench.baselines import Baseline
 from crnn_bench.plugins import refuse_below, refuse_unless_above
+
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
 
 
 class HistGradientBoosting(Baseline):
@@ -26,7 +28,9 @@ class HistGradientBoosting(Baseline):
         refuse_below(self, max_iter=1, max_leaf_nodes=2, l2_regularization=0)
         refuse_unless_above(self, learning_rate=0)
 
-    def classifier(self, seed: int) -> BaseEstimator:
+    def classifier(self, seed: int) -> "BaseEstimator":
+        from sklearn.ensemble import HistGradientBoostingClassifier
+
         return HistGradientBoostingClassifier(
             max_iter=self.max_iter,
             learning_rate=self.learning_rate,

@@ -1,12 +1,12 @@
 """The nearest training vectors vote."""
 
-from typing import Literal
-
-from sklearn.base import BaseEstimator
-from sklearn.neighbors import KNeighborsClassifier
+from typing import TYPE_CHECKING, Literal
 
 from crnn_bench.baselines import Baseline
 from crnn_bench.plugins import refuse_below
+
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
 
 
 class KNN(Baseline):
@@ -19,5 +19,7 @@ class KNN(Baseline):
         self.weights = weights
         refuse_below(self, n_neighbors=1)
 
-    def classifier(self, seed: int) -> BaseEstimator:
+    def classifier(self, seed: int) -> "BaseEstimator":
+        from sklearn.neighbors import KNeighborsClassifier
+
         return KNeighborsClassifier(n_neighbors=self.n_neighbors, weights=self.weights)

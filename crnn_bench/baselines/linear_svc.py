@@ -1,10 +1,12 @@
 """A linear support vector machine, one class against the rest."""
 
-from sklearn import svm
-from sklearn.base import BaseEstimator
+from typing import TYPE_CHECKING
 
 from crnn_bench.baselines import Baseline
 from crnn_bench.plugins import refuse_below, refuse_unless_above
+
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
 
 
 class LinearSVC(Baseline):
@@ -18,5 +20,7 @@ class LinearSVC(Baseline):
         refuse_below(self, max_iter=1)
         refuse_unless_above(self, C=0)
 
-    def classifier(self, seed: int) -> BaseEstimator:
+    def classifier(self, seed: int) -> "BaseEstimator":
+        from sklearn import svm
+
         return svm.LinearSVC(C=self.C, max_iter=self.max_iter, random_state=seed)

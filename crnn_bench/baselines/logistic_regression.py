@@ -1,10 +1,12 @@
 """The linear model of log-odds."""
 
-from sklearn import linear_model
-from sklearn.base import BaseEstimator
+from typing import TYPE_CHECKING
 
 from crnn_bench.baselines import Baseline
 from crnn_bench.plugins import refuse_below, refuse_unless_above
+
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
 
 
 class LogisticRegression(Baseline):
@@ -18,5 +20,7 @@ class LogisticRegression(Baseline):
         refuse_below(self, max_iter=1)
         refuse_unless_above(self, C=0)
 
-    def classifier(self, seed: int) -> BaseEstimator:
+    def classifier(self, seed: int) -> "BaseEstimator":
+        from sklearn import linear_model
+
         return linear_model.LogisticRegression(C=self.C, max_iter=self.max_iter, random_state=seed)

@@ -1,12 +1,14 @@
 """A support vector machine on MFCC statistics (after Whitman et al. 2001; Mandel & Ellis 2005)."""
 
-from sklearn.base import BaseEstimator
-from sklearn.svm import SVC
+from typing import TYPE_CHECKING
 
 from crnn_bench.baselines import Baseline
 from crnn_bench.features import Feature
 from crnn_bench.features.mfcc import Mfcc
 from crnn_bench.plugins import refuse_unless_above
+
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
 
 
 class MfccSVM(Baseline):
@@ -23,5 +25,7 @@ class MfccSVM(Baseline):
     def features(self) -> Feature:
         return Mfcc(n_mfcc=self.n_mfcc)
 
-    def classifier(self, seed: int) -> BaseEstimator:
+    def classifier(self, seed: int) -> "BaseEstimator":
+        from sklearn.svm import SVC
+
         return SVC(C=self.C, gamma="scale", break_ties=True, random_state=seed)

@@ -1,10 +1,12 @@
 """A small neural network on vectors."""
 
-from sklearn.base import BaseEstimator
-from sklearn.neural_network import MLPClassifier
+from typing import TYPE_CHECKING
 
 from crnn_bench.baselines import Baseline
 from crnn_bench.plugins import refuse_below
+
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
 
 
 class MLP(Baseline):
@@ -18,7 +20,9 @@ class MLP(Baseline):
         self.max_iter = max_iter
         refuse_below(self, alpha=0, max_iter=1)
 
-    def classifier(self, seed: int) -> BaseEstimator:
+    def classifier(self, seed: int) -> "BaseEstimator":
+        from sklearn.neural_network import MLPClassifier
+
         return MLPClassifier(
             hidden_layer_sizes=self.hidden_layer_sizes, alpha=self.alpha, max_iter=self.max_iter, random_state=seed
         )

@@ -1,12 +1,12 @@
 """A support vector machine on the experiment's features."""
 
-from typing import Literal
-
-from sklearn import svm
-from sklearn.base import BaseEstimator
+from typing import TYPE_CHECKING, Literal
 
 from crnn_bench.baselines import Baseline
 from crnn_bench.plugins import refuse_unless_above
+
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
 
 
 class SVC(Baseline):
@@ -25,5 +25,7 @@ class SVC(Baseline):
         self.gamma = gamma
         refuse_unless_above(self, C=0)
 
-    def classifier(self, seed: int) -> BaseEstimator:
+    def classifier(self, seed: int) -> "BaseEstimator":
+        from sklearn import svm
+
         return svm.SVC(kernel=self.kernel, C=self.C, gamma=self.gamma, break_ties=True, random_state=seed)

@@ -4,14 +4,14 @@ import traceback
 import uuid
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
 
 from crnn_bench import plugins
-from crnn_bench.errors import BenchError
+from crnn_bench.errors import BenchError, in_words
 
 MOST_ATTEMPTS = 2  # a task that kills its worker, or raises what nobody foresaw, is poisoned after so many
 MOST_MOVES = 4  # a task whose whole machine went away is begun again elsewhere so often
@@ -39,8 +39,8 @@ def attempt(function: Callable[..., Answer], arguments: Sequence[Any]) -> tuple[
         return function(*arguments), None
     except BenchError as error:
         return None, BenchError(str(error))
-    except Exception as error:  # noqa: BLE001 — whatever a task raises is its outcome, as in every executor
-        told = Unforeseen(f"{type(error).__name__}: {error}")
+    except (Exception, SystemExit) as error:  # noqa: BLE001 — what a task raises is its outcome, as in every executor
+        told = Unforeseen(in_words(error))
         told.add_note(traceback.format_exc())
         return None, told
 
@@ -144,8 +144,8 @@ def carry_out(
     engine: Engine,
     function: "Function[Task, Answer]",
     tasks: Sequence[Task],
-    on_death: Callable[[Task, str], None] = lambda task, claimant: None,
-) -> "Iterator[Outcome[Task, Answer]]":
+    on_death: Callable[[Task, str, str], None] = lambda task, claimant, words: None,
+) -> "Generator[Outcome[Task, Answer], None, None]":
     """Carries out every task, and begins those again whose worker died or that failed unforeseen; no two at a time.
 
     A `BenchError` is foreseen: the same task would fail likewise. What kills its worker twice is given up, so that the
@@ -155,7 +155,7 @@ def carry_out(
         engine: that is open.
         function: of a task and of a name that this attempt alone bears.
         tasks: in the order in which they are begun.
-        on_death: is told the task and the name of an attempt that will not end by itself.
+        on_death: is told the task, the name of an attempt that will not end by itself, and why.
 
     Yields:
         Outcomes in the order in which tasks end, one a task.
@@ -174,7 +174,7 @@ def carry_out(
                 task, attempt, claimant = running.pop(future)
                 fault = future.exception()
                 if isinstance(fault, WorkerDied):
-                    on_death(task, claimant)
+                    on_death(task, claimant, str(fault))
                 if isinstance(fault, KeyboardInterrupt):
                     raise fault
                 blamed = failures[id(task)] = failures.get(id(task), 0) + (not isinstance(fault, MachineDied))
@@ -187,4 +187,4 @@ def carry_out(
         if running:
             engine.stop()
             for task, _, claimant in running.values():
-                on_death(task, claimant)
+                on_death(task, claimant, "stopped")

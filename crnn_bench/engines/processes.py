@@ -7,8 +7,10 @@ import queue
 import signal
 import threading
 from collections.abc import Callable
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import parent_process
+from multiprocessing.reduction import ForkingPickler
 from typing import Any, TypeVar
 
 from crnn_bench.engines import Engine, WorkerDied, attempt
@@ -33,24 +35,36 @@ class Processes(Engine):
         self.threads = cpus or max(1, cpu_count() // self.workers)
         self._idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
         self._started: list[_Worker] = []
+        self._starting, self._stopped = threading.Lock(), False
 
     def ask(self, function: Callable[..., Answer], arguments: tuple[Any, ...]) -> Answer:
         try:
             worker = self._idle.get_nowait()
         except queue.Empty:
-            worker = _Worker(self.threads)
-            self._started.append(worker)
+            worker = self._start()
         answer: Answer = worker.ask(function, arguments)
         self._idle.put(worker)
         return answer
 
     def stop(self) -> None:
-        self._askers.shutdown(wait=False, cancel_futures=True)  # none of them begins another worker
+        with self._starting:
+            self._stopped = True
+        self._askers.shutdown(wait=False, cancel_futures=True)
         for worker in self._started:
             worker.interrupt()
         for worker in self._started:
+            worker.dismiss()
+        for worker in self._started:
             worker.end()
         super().stop()
+
+    def _start(self) -> "_Worker":
+        with self._starting:
+            if self._stopped:
+                raise KeyboardInterrupt
+            worker = _Worker(self.threads)
+            self._started.append(worker)
+            return worker
 
     @property
     def words(self) -> str:
@@ -65,7 +79,10 @@ class _Worker:
         context = multiprocessing.get_context("spawn")  # forked threads and locks of torch would never wake
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=_work, args=(theirs, threads))
+        resource_tracker.ensure_running()  # which would unblock the signal
+        earlier = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # until it is ready to be interrupted
         self._process.start()
+        signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
         theirs.close()  # else the end of the process would not end the pipe
 
     def ask(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
@@ -76,7 +93,7 @@ class _Worker:
             BenchError, Unforeseen, KeyboardInterrupt: as `attempt` has them.
         """
         try:
-            self._pipe.send((function, arguments))
+            self._pipe.send_bytes(ForkingPickler.dumps((function, arguments)))
             answer, fault = self._pipe.recv()
         except (EOFError, OSError):
             self._process.join()
@@ -90,10 +107,13 @@ class _Worker:
         if self._process.is_alive() and self._process.pid:
             os.kill(self._process.pid, signal.SIGINT)
 
-    def end(self) -> None:
-        """Lets it end, or kills it where it does not."""
+    def dismiss(self) -> None:
+        """Tells it to end."""
         with contextlib.suppress(OSError):  # it is gone
-            self._pipe.send(None)
+            self._pipe.send_bytes(b"")
+
+    def end(self) -> None:
+        """Waits until it has ended, or kills it where it does not."""
         self._process.join(SECONDS_TO_END)
         self._process.kill()
         self._process.join()
@@ -101,18 +121,25 @@ class _Worker:
 
 def _work(pipe: Connection, threads: int) -> None:
     """What a worker does: carries out what comes until the pipe or the process that began it ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # between two tasks Ctrl-C is for the process that began it
+    signal.signal(signal.SIGINT, _interrupt)
     os.environ |= dict.fromkeys(THREADS, str(threads))  # before the libraries that read it are imported
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    while asked := pipe.recv():
-        said: tuple[Any, BaseException | None]
+    with contextlib.suppress(EOFError):  # the process that began it is gone
         try:
-            signal.signal(signal.SIGINT, _interrupt)
-            said = attempt(*asked)
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+            while asked := pipe.recv_bytes():
+                said = attempt(_carry_out, [asked])
+                signal.signal(signal.SIGINT, signal.SIG_IGN)  # half an answer would be none
+                pipe.send(said)
+                signal.signal(signal.SIGINT, _interrupt)
         except KeyboardInterrupt as stop:
-            said = None, stop
-        pipe.send(said)
+            pipe.send((None, stop))
+
+
+def _carry_out(asked: bytes) -> Any:
+    """What cannot be unpickled here, since its module cannot be imported, say, is the task's fault."""
+    function, arguments = ForkingPickler.loads(asked)
+    return function(*arguments)
 
 
 def _interrupt(*_: object) -> None:

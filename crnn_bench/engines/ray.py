@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -37,6 +38,7 @@ class Ray(Engine):
         self._shared: dict[Path, Any] = {}
         self._sharing = threading.Lock()
         self._running: set[Any] = set()
+        self._stopped = False
         self._words = "a Ray cluster"
 
     def __enter__(self) -> "Ray":
@@ -49,7 +51,10 @@ class Ray(Engine):
             raise BenchError("--engine ray needs Ray; pip install 'crnn-bench[ray]'") from None
         try:
             environment = {"env_vars": _environment()}
-            ray.init(self.address or None, runtime_env=environment, log_to_driver=False, logging_level=logging.ERROR)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of a client that finds no cluster: it raises, too
+                told = logging.ERROR
+                ray.init(self.address or None, runtime_env=environment, log_to_driver=False, logging_level=told)
         except (ConnectionError, ImportError, RuntimeError, ValueError) as error:
             where = self.address or os.environ.get("RAY_ADDRESS", "this machine")
             raise BenchError(f"no Ray cluster at {where}: {str(error).splitlines()[0]}") from None
@@ -75,6 +80,8 @@ class Ray(Engine):
         from ray import exceptions as of_ray
 
         self._running.add(running)
+        if self._stopped:
+            ray.cancel(running)
         try:
             return ray.get(running)
         except (of_ray.NodeDiedError, of_ray.LocalRayletDiedError, of_ray.ObjectLostError) as error:
@@ -100,6 +107,7 @@ class Ray(Engine):
     def stop(self) -> None:
         import ray
 
+        self._stopped = True
         left = list(self._running)
         for running in left:
             ray.cancel(running)

@@ -11,6 +11,7 @@ from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 matplotlib.use("Agg")
 matplotlib.rcParams["text.parse_math"] = False  # names of files and artists may hold dollar signs
 
+DOTS_PER_INCH = 110
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
 """Okabe & Ito's colours, which colour-blind readers can tell apart; beyond eight classes markers change, too."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")

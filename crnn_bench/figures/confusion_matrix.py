@@ -1,10 +1,14 @@
 """Which class was taken for which."""
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
+
+from crnn_bench.figures import DOTS_PER_INCH
 
 MOST_CLASSES = 32  # whose numbers are written; of more, the colours tell
 INCHES = 0.46  # of a cell with numbers
@@ -14,6 +18,24 @@ MOST_LETTERS = 24
 
 def draw(counts: NDArray[np.int64], classes: Sequence[str], title: str) -> Figure:
     """Draws a confusion matrix, (true, predicted): in a cell the count above its share of the row, the colour."""
+    figure = _unsolved(counts, tuple(classes), title)
+    figure.set_layout_engine("none")
+    for axes, place in zip(figure.axes, _places(tuple(classes)), strict=True):
+        axes.set_position(place)
+    return figure
+
+
+@cache
+def _places(classes: tuple[str, ...]) -> list[Bbox]:
+    """Where the axes lie for the room that the names take; to solve that takes as long as to draw the rest."""
+    n = len(classes)
+    figure = _unsolved(np.zeros((n, n), dtype=np.int64), classes, "Title")
+    figure.set_dpi(DOTS_PER_INCH)
+    figure.draw_without_rendering()
+    return [axes.get_position(original=True) for axes in figure.axes]
+
+
+def _unsolved(counts: NDArray[np.int64], classes: tuple[str, ...], title: str) -> Figure:
     written = len(classes) <= MOST_CLASSES
     size = 2.2 + (INCHES if written else LEAST_INCHES) * len(classes)
     figure = Figure(figsize=(size + 1, size), layout="constrained")
