@@ -36,10 +36,11 @@ def carry_out(waiting: Sequence[Task], engine: Engine) -> Iterator[str]:
         say(f"{len(waiting)} cells on {engine.words}")
     if not engine.sees_one_disk:
         engine.lay_out(sorted({file for task in waiting for file in task.planned.files}))
+    in_order = any(task.planned.cell.quirks.warm_start for task in waiting)  # each begins with what is there already
     told_of_others = False
     while waiting:
         taken: list[Task] = []
-        with closing(engines.carry_out(engine, tasks.carry_out, waiting, _release)) as outcomes:
+        with closing(engines.carry_out(engine, tasks.carry_out, waiting, _release, in_order)) as outcomes:
             for outcome in outcomes:
                 if outcome.answer is None:
                     words = _fault(outcome)

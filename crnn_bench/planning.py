@@ -224,6 +224,9 @@ def check(planned: Plan) -> None:
     """
     cell, usable = planned.cell, planned.catalogue
     if cell.trainer:
+        from crnn_bench import parallel
+
+        parallel.check(cell.trainer.devices)
         transfer.refuse_heard(planned.start, planned.tracks("test"))
         networks.check(cell.model, planned.slices("test"), len(usable.classes), planned.start)
         planned.augmenter(planned.slices("train"))

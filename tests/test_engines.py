@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,12 @@ ROOT = Path(__file__).parents[1]
 
 def square(task: int, _: str) -> int:
     return task**2
+
+
+def when(_: int, __: str) -> tuple[float, float]:
+    begun = time.time()
+    time.sleep(0.05)
+    return begun, time.time()
 
 
 def who(_: int, claimant: str) -> tuple[str, int]:
@@ -48,7 +55,8 @@ def wait_long(task: Path, _: str) -> None:
     """Leaves a word when it begins, and another when it is interrupted."""
     (task / f"begun-{os.getpid()}").touch()
     try:
-        time.sleep(60)
+        for _ in range(600):
+            time.sleep(0.1)  # Ray interrupts between two steps of Python, and not within one
     except KeyboardInterrupt:
         (task / f"interrupted-{os.getpid()}").touch()
         raise
@@ -112,6 +120,12 @@ def test_a_cluster_that_does_not_answer_is_told_in_one_line() -> None:
 
 def test_every_task_is_carried_out_once(engine: Engine) -> None:
     assert answers(carry_out(engine, square, range(20))) == {n: n**2 for n in range(20)}
+
+
+def test_one_by_one_none_begins_before_the_one_before_it_has_ended(engine: Engine) -> None:
+    told = [outcome.answer for outcome in carry_out(engine, when, range(6), one_by_one=True)]
+    assert all(ended <= begun for (_, ended), (begun, _) in pairwise(filter(None, told)))
+    assert [task for task in told if task is None] == []
 
 
 def test_each_attempt_bears_a_name_of_its_own(engine: Engine) -> None:

@@ -145,6 +145,7 @@ def carry_out(
     function: "Function[Task, Answer]",
     tasks: Sequence[Task],
     on_death: Callable[[Task, str, str], None] = lambda task, claimant, words: None,
+    one_by_one: bool = False,
 ) -> "Generator[Outcome[Task, Answer], None, None]":
     """Carries out every task, and begins those again whose worker died or that failed unforeseen; no two at a time.
 
@@ -156,6 +157,7 @@ def carry_out(
         function: of a task and of a name that this attempt alone bears.
         tasks: in the order in which they are begun.
         on_death: is told the task, the name of an attempt that will not end by itself, and why.
+        one_by_one: whether none may begin before the one before it has ended.
 
     Yields:
         Outcomes in the order in which tasks end, one a task.
@@ -165,7 +167,7 @@ def carry_out(
     failures: dict[int, int] = {}
     try:
         while waiting or running:
-            while waiting and len(running) < engine.workers:
+            while waiting and len(running) < (1 if one_by_one else engine.workers):
                 task, attempt = waiting.popleft()
                 claimant = uuid.uuid4().hex
                 running[engine.submit(function, task, claimant)] = (task, attempt, claimant)
@@ -182,7 +184,7 @@ def carry_out(
                 if fault is None or spoiled:
                     yield Outcome(task, future.result() if fault is None else None, fault, attempt)
                 else:
-                    waiting.append((task, attempt + 1))
+                    waiting.insert(0 if one_by_one else len(waiting), (task, attempt + 1))
     finally:
         if running:
             engine.stop()
