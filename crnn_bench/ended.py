@@ -101,10 +101,13 @@ def note(out: Path, work: Experiment, uri: str, headings: Mapping[str, str], ans
 
 
 def is_current(out: Path, work: Experiment, cells: Sequence[str]) -> bool:
-    """Whether the folder's page is of these cells of this experiment, all of them finished before it was written."""
+    """Whether the folder's page is of these cells of this experiment, all of them finished before it was written.
+
+    It is not where the audit found leaks: every run warns of them anew.
+    """
     asked = {"name": work.name, "cells": list(cells), "yaml": work.text, "set": list(work.overrides)}
-    noted = _json(out / "experiment.json")
-    return asked.items() <= noted.items() and _follows(out / "report.html", out, cells)
+    noted, leaks = _json(out / "experiment.json"), _json(out / "audit.json").get("verdict", "").startswith("leaks")
+    return not leaks and asked.items() <= noted.items() and _follows(out / "report.html", out, cells)
 
 
 def tell_finished(out: Path, headings: Mapping[str, str], left: Collection[str]) -> None:

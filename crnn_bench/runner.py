@@ -97,14 +97,18 @@ def run(work: Experiment, out: Path, uri: str | None, rerun: bool, engine: Engin
     out.mkdir(parents=True, exist_ok=True)
     uri = ended.uri_of(out, uri)
     tracker = tracking.connect(uri, work.name)
-    _refuse_what_cannot_fit(work, listed, out)
+    if not is_prepared(work, listed, feature_store.default_root()):
+        _refuse_what_cannot_fit(work, listed, out)
     finished = {} if rerun else tracker.finished_all()
     with crew(engine) as extractors:
         prepared = prepare(work, listed, extractors)
         grid = Grid(work, plans.plan(work, prepared, finished), out, tracker)
         todo = [planned for planned in grid.plans if not is_finished(planned, finished, tracker, out)]
-        deform(todo, prepared, extractors)
-    ended.tell_finished(out, grid.headings, {planned.name for planned in todo})
+        deform(grid.plans, prepared, extractors)
+    left = {planned.name for planned in todo}
+    if left:
+        _refuse_what_cannot_fit(work, listed, out, grid.plans, [one for one in grid.plans if one.name not in left])
+    ended.tell_finished(out, grid.headings, left)
     failures: list[str] = []
     best = ""
     if todo or not ended.is_current(out, work, [planned.name for planned in grid.plans]):
@@ -144,13 +148,19 @@ def foresee(work: Experiment, out: Path, uri: str | None, engine: Engine) -> Non
         raise BenchError(told.faults[0])
 
 
-def _refuse_what_cannot_fit(work: Experiment, listed: Mapping[Choice, pd.DataFrame], out: Path) -> None:
-    """Before a long extraction, not in its midst."""
+def _refuse_what_cannot_fit(
+    work: Experiment,
+    listed: Mapping[Choice, pd.DataFrame],
+    out: Path,
+    plans: Sequence[Plan] = (),
+    done: Sequence[Plan] = (),
+) -> None:
+    """Before a long extraction or training, not in its midst."""
     root = feature_store.default_root()
-    if not is_prepared(work, listed, root):
-        told = forecasting.forecast(work, listed, root, out, room.here(root, out), trials=False)
-        if told.faults:
-            raise BenchError(told.faults[0])
+    here, finished = room.here(root, out), {planned.identity for planned in done}
+    told = forecasting.forecast(work, listed, root, out, here, plans, finished, trials=False)
+    if told.faults:
+        raise BenchError(told.faults[0])
 
 
 def _invoke(

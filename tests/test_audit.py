@@ -248,11 +248,13 @@ def test_run_warns_and_records_what_the_audit_finds(place: Path, capsys: pytest.
     assert leaks_in(place / "runs/svm").empty
     assert cli.main(["audit", "svm.yaml", "--out", "apart"]) == 1  # stores log-mel frames
     capsys.readouterr()
-    assert cli.main(["run", "svm.yaml"]) == 0
+    assert cli.main(["run", "svm.yaml", "--rerun"]) == 0
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("audit: leak")]
     assert "artist-1/album-1/song-1.wav (" in line
     assert "artist-1/album-2/bonus.mp3 (" in line
     assert len(leaks_in(place / "runs/svm")) == 1
+    assert cli.main(["run", "svm.yaml"]) == 0
+    assert "audit: leak" in capsys.readouterr().out, "a folder that is done warns anew"
     client = mlflow.MlflowClient(f"sqlite:///{place}/runs/svm/mlflow.db")
     experiment = client.get_experiment_by_name("svm")
     assert experiment is not None
@@ -260,7 +262,7 @@ def test_run_warns_and_records_what_the_audit_finds(place: Path, capsys: pytest.
         run for run in client.search_runs([experiment.experiment_id]) if "mlflow.parentRunId" not in run.data.tags
     ]
     unsure = "clean, but near-duplicates were not looked for"
-    assert [run.data.tags["audit"] for run in parents] == ["leaks: 1", unsure]
+    assert [run.data.tags["audit"] for run in parents] == ["leaks: 1", "leaks: 1", unsure]
     assert {"audit.csv", "audit.json"} <= {file.path for file in client.list_artifacts(parents[0].info.run_id)}
 
 

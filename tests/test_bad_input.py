@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import soundfile
 
-from crnn_bench import catalogue, cli, feature_store
+from crnn_bench import catalogue, cli, feature_store, room
 from crnn_bench.datasets.folder import Folder
 from crnn_bench.engines.local import Local
 from crnn_bench.features.mfcc import Mfcc
@@ -398,7 +398,23 @@ def test_a_full_disk_for_results(small_disk: Path, here: Path, music: Path, caps
     assert str(small_disk) in message
 
 
-def test_a_disk_that_fills_up_while_a_cell_is_stored(here: Path, music: Path, database: Path, capsys: Capture) -> None:
+def test_a_disk_that_is_too_small_is_refused_before_anything_is_run(
+    here: Path, music: Path, database: Path, capsys: Capture
+) -> None:
+    disk = here / "small"
+    disk.mkdir()
+    with mounted(disk, database.stat().st_size + 200 * 1024):
+        shutil.copyfile(database, disk / "mlflow.db")
+        message = refused(["run", write_yaml(here, folder(music)), "--out", str(disk)], capsys)
+        assert f"in {disk}, " in message
+        assert "are free: free space or give another --out" in message
+        assert not (disk / "predictions").exists()
+
+
+def test_a_disk_that_fills_up_while_a_cell_is_stored(
+    here: Path, music: Path, database: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "free_disk", lambda _: 10**12)  # as it was before others wrote
     disk = here / "disk"
     disk.mkdir()
     with mounted(disk, database.stat().st_size + 200 * 1024):

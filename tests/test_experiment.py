@@ -666,13 +666,12 @@ def test_a_cell_that_cannot_be_fitted_ends_in_one_line_and_a_failed_run(
     assert not (out / "predictions").exists()
 
 
-def test_whatever_ends_a_run_the_finished_cells_get_their_tables(
+def test_whatever_ends_a_cell_the_finished_ones_get_their_tables(
     tmp_path: Path, music: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fragile(tmp_path, "made_of_clay", monkeypatch, "SystemExit")
     yaml = write_yaml(tmp_path / "clay.yaml", music, "[MfccSVM, made_of_clay.Fragile]")
-    with pytest.raises(SystemExit, match="the glass breaks"):
-        cli.main(["run", str(yaml), "--out", str(out)])
+    assert cli.main(["run", str(yaml), "--out", str(out)]) == 2
     assert list(pd.read_csv(out / "results.csv")["model"]) == ["MfccSVM"]
 
 

@@ -18,7 +18,7 @@ from crnn_bench.datasets.folder import Folder
 from crnn_bench.datasets.toy import Toy
 from crnn_bench.errors import BenchError
 from tests.conftest import ARTISTS, RATE, tones, write_music
-from tests.test_experiment import plans, write_yaml
+from tests.test_experiment import planned_cells, write_yaml
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def model(tmp_path_factory: pytest.TempPathFactory, music: Path) -> Bundle:
     folder = tmp_path_factory.mktemp("model")
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()):
         patch.setenv("CRNN_BENCH_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-        (planned,) = plans(write_yaml(folder / "tiny.yaml", music, "[MfccSVM]"), "clip_seconds=1")
+        (planned,) = planned_cells(write_yaml(folder / "tiny.yaml", music, "[MfccSVM]"), "clip_seconds=1")
         result, made = experiment.run(planned, folder, lambda _: None)
     return bundles.load(experiment._save(planned, result, made, {"validation/song/f1": 0.5}, folder))
 

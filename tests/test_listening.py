@@ -38,7 +38,7 @@ from crnn_bench.records import Predictions
 from crnn_bench.song import Song
 from crnn_bench.songs import Songs
 from tests.conftest import ARTISTS, RATE, tones
-from tests.test_experiment import plans, write_yaml
+from tests.test_experiment import planned_cells, write_yaml
 from tests.test_features import write_audio
 
 RATES = ((8000, 1), (16000, 1), (16000, 2), (22050, 2), (44100, 2), (48000, 1))
@@ -229,7 +229,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, music: Path) -> Trained:
     folder = tmp_path_factory.mktemp("trained")
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()):
         patch.setenv("CRNN_BENCH_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-        (planned,) = plans(write_yaml(folder / "tiny.yaml", music), "trainer.max_epochs=4")
+        (planned,) = planned_cells(write_yaml(folder / "tiny.yaml", music), "trainer.max_epochs=4")
         result, model = experiment.run(planned, folder, lambda _: None)
     path = bundles.path_of(folder, result.name)
     bundles.save(path, model.network, bundles.describe(planned.cell, result.record, (), {}))  # type: ignore[union-attr]
@@ -307,7 +307,7 @@ def fitted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     folder = tmp_path_factory.mktemp(model)
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()):
         patch.setenv("CRNN_BENCH_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-        (planned,) = plans(write_yaml(folder / "tiny.yaml", music, f"[{model}]"), f"clip_seconds={clip}")
+        (planned,) = planned_cells(write_yaml(folder / "tiny.yaml", music, f"[{model}]"), f"clip_seconds={clip}")
         result, made = experiment.run(planned, folder, lambda _: None)
     path = experiment._save(planned, result, made, {"validation/song/f1": 0.5}, folder)
     paths = planned.catalogue.table.set_index("track_id")["path"]

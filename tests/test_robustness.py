@@ -242,20 +242,20 @@ def test_deformations_are_part_of_a_cell(music: Path, tmp_path: Path) -> None:
     """Others make another cell; without any it is what it was before there were any."""
     telephone = "{class_path: BandLimit, init_args: {hertz: [3400], low_hertz: 300}}"
     texts = ("", "robustness: []\n", "robustness: [Noise]\n", f"robustness: [BandLimit, {telephone}]\n")
-    plans = []
+    found = []
     for text in texts:
         work = config.load(write(tmp_path / "some.yaml", music, "model: MfccSVM\n" + text))
         prepared = preparing.prepare(work, preparing.listings(work), Local())
-        plans += plans.plan(work, prepared)
-    identities = [planned.identity for planned in plans]
+        found += plans.plan(work, prepared)
+    identities = [planned.identity for planned in found]
     assert identities[0] == identities[1]
     assert len(set(identities)) == 3
-    assert not [name for name in plans[0].cell.parameters if "robustness" in name]
-    assert "robustness" not in plans[0].cell.describe()
-    assert plans[2].cell.parameters["robustness"] == "Noise"
-    assert plans[2].cell.parameters["robustness.Noise.snr_decibels"] == [30.0, 20.0, 10.0, 0.0]
-    assert plans[3].cell.parameters["robustness.BandLimit 2.low_hertz"] == 300
-    assert [deformation.name for deformation in plans[3].deformations] == ["BandLimit", "BandLimit from 300 Hz"]
+    assert not [name for name in found[0].cell.parameters if "robustness" in name]
+    assert "robustness" not in found[0].cell.describe()
+    assert found[2].cell.parameters["robustness"] == "Noise"
+    assert found[2].cell.parameters["robustness.Noise.snr_decibels"] == [30.0, 20.0, 10.0, 0.0]
+    assert found[3].cell.parameters["robustness.BandLimit 2.low_hertz"] == 300
+    assert [deformation.name for deformation in found[3].deformations] == ["BandLimit", "BandLimit from 300 Hz"]
 
 
 # A whole run
@@ -375,7 +375,7 @@ def test_a_network_hears_them_as_it_hears_any_song(music: Path, tmp_path: Path) 
     work = config.load(write(tmp_path / "net.yaml", music, text + none))
     prepared = preparing.prepare(work, preparing.listings(work), Local())
     (planned,) = plans.plan(work, prepared)
-    preparing.deform([planned], prepared, 1)
+    preparing.deform([planned], prepared, Local())
     result, _ = experiment.run(planned, tmp_path, lambda _: None)
     assert result.deformed is not None
     said = result.predictions.of("test").probabilities

@@ -3,6 +3,7 @@
 import fcntl
 import logging
 import os
+import signal
 import sys
 import threading
 import warnings
@@ -133,6 +134,8 @@ def _carry_out(
     function: Callable[..., Any], arguments: tuple[Any, ...], files: Sequence[Path], contents: Mapping[Path, Any]
 ) -> Any:
     """Runs on the cluster; `contents` are references to what files hold that this machine did not see."""
+    if threading.current_thread() is threading.main_thread():  # else Ray could not interrupt what nohup began
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     for path, content in contents.items():
         _fetch(path, content)
     lacking = [path for path in files if not path.exists()]
