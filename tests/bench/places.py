@@ -11,7 +11,7 @@ from tests.bench.measuring import Machine, Row
 def rows(console: Console, _: Machine) -> Iterator[Row]:
     """With a training step between batches, and with batches alone."""
     console.print(
-        "residency: a store of 1 GB, of which the page cache may hold a fifth; plain way and bound: in memory"
+        "residency: a store of 768 MiB, of which the page cache may hold a fifth; plain way and bound: in memory"
     )
     for step, (memory, disk) in bench_residency.rates().items():
         wanted = 0.95 if step == "CRNN" else None

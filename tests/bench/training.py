@@ -37,7 +37,7 @@ def rows(console: Console, machine: Machine) -> Iterator[Row]:
         slices = random_slices(steps * BATCH, seconds)
         with tempfile.TemporaryDirectory() as folder:
             shape = (BATCH, BINS, int(slices.length[0]))
-            chosen = numerics_of("auto", lambda slices=slices: _network(slices), shape, Path(folder))
+            chosen = numerics_of("auto", lambda slices=slices: built(slices), shape, Path(folder))
             contestants = [bare_steps(slices, None), bare_steps(slices, chosen)]
             if seconds == LENGTHS[0][0]:
                 contestants.append(lightning(slices, chosen, Path(folder)))
@@ -62,10 +62,10 @@ def random_slices(number: int, seconds: float) -> Slices:
 
 def bare_steps(slices: Slices, numerics: Numerics | None) -> Callable[[], float]:
     """A training loop without Lightning, loader or logging: `None` is plain eager fp32 PyTorch."""
-    network = _network(slices).train()
+    network = built(slices).train()
     if numerics:
         network = numerics.lay_out(network)
-    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3, foreach=bool(numerics))
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3, fused=bool(numerics) or None)
     batches = [range(first, first + BATCH) for first in range(0, len(slices), BATCH)]
     x = [torch.from_numpy(slices.batch(items)).transpose(1, 2).float().contiguous() for items in batches]
     y = [torch.from_numpy(slices.label[list(items)]) for items in batches]
@@ -113,7 +113,7 @@ def _costs(slices: Slices) -> tuple[float, float]:
     Forward a convolution reads its input and writes its output; backward it reads both the input and the output's
     gradient, and writes the input's.
     """
-    network, values = _network(slices), 0
+    network, values = built(slices), 0
 
     def count(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         nonlocal values
@@ -128,5 +128,5 @@ def _costs(slices: Slices) -> tuple[float, float]:
     return counter.get_total_flops() / 2, values / 2
 
 
-def _network(slices: Slices) -> nn.Module:
+def built(slices: Slices) -> nn.Module:
     return networks.build(MODEL, slices, N_CLASSES, 0)
