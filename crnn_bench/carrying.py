@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from crnn_bench import engines, store, tasks
+from crnn_bench import engines, results, store, tasks
 from crnn_bench.engines import Engine, Outcome
 from crnn_bench.errors import BenchError
 from crnn_bench.planning import Plan
@@ -52,11 +52,20 @@ def carry_out(waiting: Sequence[Task], engine: Engine) -> Iterator[str]:
                 elif outcome.answer.end == "taken":
                     taken.append(outcome.task)
                 else:
-                    _tell(outcome.task, outcome.answer)
+                    lost = _tell(outcome.task, outcome.answer, engine)
+                    if lost:
+                        yield lost
         if taken and not told_of_others:
             say(f"{len(taken)} cells are being run by others, e.g. {taken[0].title}; waiting for them")
             told_of_others = True
-        waiting = _left(taken)
+        waiting = []
+        for task, standing in _left(taken):
+            if standing == "finished" and not task.rerun:
+                lost = _tell(task, Told("before"), engine)
+                if lost:
+                    yield lost
+            else:
+                waiting.append(task)
 
 
 def is_finished(planned: Plan, finished: Mapping[str, str], tracker: Tracker, out: Path) -> bool:
@@ -78,27 +87,41 @@ def _release(task: Task, claimant: str, words: str) -> None:
     task.invocation.tracker.release(claimant, words)
 
 
-def _tell(task: Task, told: Told) -> None:
-    """Says that a cell is finished, once its files are here."""
-    shared = task.invocation
-    if not predictions_path(shared.out, task.planned.name).is_file():
-        identity = task.planned.identity
-        is_finished(task.planned, {identity: shared.tracker.finished(identity)}, shared.tracker, shared.out)
+def _tell(task: Task, told: Told, engine: Engine) -> str:
+    """Says that a cell is finished, once its files are here; returns what is wrong where they cannot be had."""
+    shared, name = task.invocation, task.planned.name
+    fault = ""
+    if not _is_here(task, told, engine):
+        try:
+            shared.tracker.fetch(told.run or shared.tracker.finished(task.planned.identity), FOLDERS, shared.out)
+        except BenchError as error:
+            fault = str(error)
+    if fault or not predictions_path(shared.out, name).is_file():
+        remedy = f"let all machines see {shared.out}, or track to a server that keeps files"
+        words = f"finished, but its files are not here; {remedy}" + (f" ({fault})" if fault else "")
+        say(f"{task.heading}: {words}")
+        return f"{task.title}: {words}"
     if told.end == "before":
         say(f"{task.heading}: finished by others")
     else:
         say(f"    {told.words}" if shared.aloud else f"{task.heading}: {told.words}")
+    return ""
 
 
-def _left(taken: Sequence[Task]) -> list[Task]:
-    """Waits until one of the cells that others are at is so no more; returns those that nobody has finished."""
+def _is_here(task: Task, told: Told, engine: Engine) -> bool:
+    """Whether the files in the results folder are there, and of the run that finished the cell just now."""
+    out, name = task.invocation.out, task.planned.name
+    if not predictions_path(out, name).is_file():
+        return False
+    return engine.sees_one_disk or not told.run or results.load(out, name).record["run_id"] == told.run
+
+
+def _left(taken: Sequence[Task]) -> list[tuple[Task, str]]:
+    """Waits until one of the cells that others are at is so no more; returns how each stands."""
     while taken:
         standing = [task.invocation.tracker.standing(task.planned.identity) for task in taken]
         if set(standing) != {"taken"}:
-            for task, now in zip(taken, standing, strict=True):
-                if now == "finished":
-                    _tell(task, Told("before"))
-            return [task for task, now in zip(taken, standing, strict=True) if now != "finished"]
+            return list(zip(taken, standing, strict=True))
         time.sleep(SECONDS_BETWEEN_LOOKS)
     return []
 

@@ -87,7 +87,7 @@ class Claims:
     def standing(self, cell: str) -> str:
         """`finished`, `taken`, or `free`; claims that are dead are KILLED."""
         finished, living = self.look(cell)
-        return "finished" if finished else "taken" if living else "free"
+        return "taken" if living else "finished" if finished else "free"
 
     def release(self, claimant: str, words: str) -> None:
         """Ends the claims of a claimant that is known to be dead, and notes how it died.

@@ -146,7 +146,7 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
 def _add_engine_options(parser: argparse.ArgumentParser) -> None:
     where = "local: one cell at a time (default); processes: several at once; ray, or ray://HOST:PORT: on a cluster"
     parser.add_argument("--engine", default="local", metavar="NAME", help=where)
-    parser.add_argument("--workers", type=int, metavar="N", help="cells at once (default: as there is room for)")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes or tasks at once (local: of extraction)")
     share = "processors of each (default of processes: an equal share, of ray: 1)"
     parser.add_argument("--cpus-per-cell", type=int, metavar="N", dest="cpus", help=share)
 

@@ -17,7 +17,7 @@ from crnn_bench.engines.local import Local
 from crnn_bench.plugins import digest
 from crnn_bench.preparing import Prepared, is_prepared, listings, prepare
 from crnn_bench.results import predictions_path
-from crnn_bench.terminal import say, show, table_of
+from crnn_bench.terminal import say, show, shown, table_of
 from crnn_bench.whole import replacing
 
 MOST_LINES = 24  # about finished cells
@@ -48,7 +48,7 @@ class Answer:
             show(self.published)
         say(cost)
         say(f"report: {out / 'report.html'}")
-        say(f"MLflow: {uri}" + (f" (crnn-bench ui {out})" if uri == store_uri(out) else ""))
+        say(f"MLflow: {shown(uri)}" + (f" (crnn-bench ui {out})" if uri == store_uri(out) else ""))
 
 
 def tell(work: Experiment, out: Path, uri: str | None) -> bool:

@@ -40,7 +40,7 @@ INDEX_COLUMNS = ("track_id", "fingerprint", "seconds", "content", "reason", "sha
 
 def default_root() -> Path:
     """`$CRNN_BENCH_CACHE`, or `~/.cache/crnn_bench`."""
-    return Path(os.environ.get("CRNN_BENCH_CACHE", "~/.cache/crnn_bench")).expanduser() / "features"
+    return Path(os.environ.get("CRNN_BENCH_CACHE", "~/.cache/crnn_bench")).expanduser().absolute() / "features"
 
 
 @dataclass(frozen=True)

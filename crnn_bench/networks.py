@@ -172,7 +172,7 @@ def fit(
     data = SliceDataModule(
         train, validation, trainer.batch_size, trainer.num_workers, derive(seed, "batches"), augmenter, place
     )
-    mark = _mark(trained, train, validation, trainer, numerics, seed)
+    mark = _mark(trained, train, validation, trainer, numerics, seed, start)
     module = Classifier(copy.deepcopy(trained) if trainer.devices > 1 else trained, trainer)
     if trainer.devices > 1:
         parallel.share_batch_norms(module)
@@ -205,13 +205,20 @@ def _arrays(train: Slices, validation: Slices, augmenter: Augmenter | None) -> l
 
 
 def _mark(
-    network: nn.Module, train: Slices, validation: Slices, trainer: Trainer, numerics: Numerics, seed: int
+    network: nn.Module,
+    train: Slices,
+    validation: Slices,
+    trainer: Trainer,
+    numerics: Numerics,
+    seed: int,
+    start: Start | None,
 ) -> str:
     """Hash of what decides a training, as far as a file of another one is to be told from its own."""
     weights = [(name, list(value.shape), str(value.dtype)) for name, value in network.state_dict().items()]
     heard = [[part.tracks, part.start.tolist(), part.label.tolist()] for part in (train, validation)]
     settings = plain({**asdict(trainer), "num_workers": 0, "residency": "auto"})
-    return digest([torch.__version__, repr(network), weights, heard, settings, numerics.name, seed])
+    begun = start.digest if start else ""
+    return digest([torch.__version__, repr(network), weights, begun, heard, settings, numerics.name, seed])
 
 
 def _only_head_learns(network: Network) -> bool:

@@ -113,6 +113,8 @@ def _keep(path: Path, choice: dict[str, Any]) -> str:
         os.link(part, path)
     except FileExistsError:
         return _chosen(path) or choice["format"]
+    except OSError:  # a disk without hard links: the last of those that try at once is heard then
+        part.replace(path)
     finally:
         part.unlink(missing_ok=True)
     return str(choice["format"])

@@ -46,7 +46,7 @@ def is_prepared(work: Experiment, listed: Mapping[Choice, pd.DataFrame], root: P
 
 def crew(engine: Engine) -> AbstractContextManager[Engine]:
     """Who extracts for an engine: what one process would do alone, all processors share."""
-    return Processes() if engine.in_process else nullcontext(engine)
+    return Processes(engine.extractors) if engine.in_process else nullcontext(engine)
 
 
 def prepare(work: Experiment, listed: Mapping[Choice, pd.DataFrame], engine: Engine) -> Prepared:

@@ -140,9 +140,8 @@ def foresee(work: Experiment, out: Path, uri: str | None, engine: Engine) -> Non
     finished = tracker.finished_all() if tracker else {}
     planned = plans.of_cells(work.cells, Prepared(listed, {}, root)) if is_prepared(work, listed, root) else []
     here = {one.identity for one in planned if predictions_path(out, one.name).is_file()}
-    told = forecasting.forecast(
-        work, listed, root, out, room.here(root, out), planned, here & set(finished), engine.workers
-    )
+    at_once = engine.workers if engine.sees_one_disk else 1  # what other machines have room for is not known here
+    told = forecasting.forecast(work, listed, root, out, room.here(root, out), planned, here & set(finished), at_once)
     forecast.tell(told)
     if told.faults:
         raise BenchError(told.faults[0])
@@ -178,7 +177,7 @@ def _invoke(
         tracker.describe(question(grid.work.text), dashboard.views(grid.telling))
         parent.log_files(*audited)
         documents = {"experiment.json": {"yaml": grid.work.text, "set": list(grid.work.overrides)}}
-        shared = Invocation(tracker, parent.run_id, out, grid.work.name, documents, engine.in_process)
+        shared = Invocation(tracker, parent.run_id, out.absolute(), grid.work.name, documents, engine.in_process)
         waiting = [grid.task(planned, planned.name in again, shared) for planned in todo]
         try:
             for failure in carrying.carry_out(waiting, engine):

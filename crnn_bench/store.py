@@ -26,7 +26,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from sqlalchemy.exc import SQLAlchemyError
 
 from crnn_bench.errors import BenchError
-from crnn_bench.terminal import say
+from crnn_bench.terminal import say, shown
 
 SERVER_ANSWERS_WITHIN_SECONDS = 5
 PATIENCE_SECONDS = 300.0
@@ -69,7 +69,7 @@ class Store:
             client = mlflow.MlflowClient(self.uri)
             found = client.get_model_version_by_alias(name, alias) if at else client.get_model_version(name, version)
         if not found.run_id:
-            raise BenchError(f"{address} in {self.uri} was not made by a run of crnn-bench")
+            raise BenchError(f"{address} in {shown(self.uri)} was not made by a run of crnn-bench")
         return str(found.run_id)
 
     def parent_of(self, run_id: str) -> str | None:
@@ -81,7 +81,7 @@ class Store:
         with self._told_as_one_line(f"run {run_id}"):
             run = mlflow.MlflowClient(self.uri).get_run(run_id)
         if run.info.status in UNFINISHED:
-            raise BenchError(f"run {run_id} in {self.uri} is still {run.info.status}; wait for its end")
+            raise BenchError(f"run {run_id} in {shown(self.uri)} is still {run.info.status}; wait for its end")
         return run.data.tags.get(MLFLOW_PARENT_RUN_ID)
 
     def download(self, run_id: str, names: Sequence[str], out: Path) -> None:
@@ -107,7 +107,7 @@ class Store:
         try:
             yield
         except STORE_FAULTS as error:
-            raise BenchError(f"{what} cannot be read from {self.uri}: {reason(error)}") from None
+            raise BenchError(f"{what} cannot be read from {shown(self.uri)}: {reason(error)}") from None
 
 
 def opened(uri: str) -> Store:
@@ -124,7 +124,7 @@ def opened(uri: str) -> Store:
     if uri.startswith(SERVERS):
         greet(uri)
     elif database != uri and not Path(database).is_file():  # MLflow would make an empty one
-        raise BenchError(f"{uri}: there is no such database; a run leaves its mlflow.db in its results folder")
+        raise BenchError(f"{shown(uri)}: there is no such database; a run leaves its mlflow.db in its results folder")
     return Store(uri)
 
 
@@ -165,9 +165,11 @@ def patiently(ask: Callable[[], Answer], uri: str, seconds: float | None = None)
                 if seconds is None:
                     give_up(uri)
                 waited = f"{time.monotonic() - since:.0f} s"
-                raise StoreError(f"the tracking store {uri} does not answer for {waited}: {reason(error)}") from None
+                raise StoreError(
+                    f"the tracking store {shown(uri)} does not answer for {waited}: {reason(error)}"
+                ) from None
         if pause == 1.6 and seconds is None:  # some seconds are not worth a word
-            say(f"the tracking store {uri} does not answer; waiting")
+            say(f"the tracking store {shown(uri)} does not answer; waiting")
         time.sleep(pause * random.uniform(0.5, 1))
         pause = min(2 * pause, 5.0)
 
@@ -220,6 +222,6 @@ def greet(uri: str) -> None:
         requests.get(f"{uri.rstrip('/')}/health", timeout=SERVER_ANSWERS_WITHIN_SECONDS)
     except requests.RequestException:
         raise BenchError(
-            f"no tracking server answers at {uri}; start one with `mlflow server`, or give no --tracking-uri and no "
-            "MLFLOW_TRACKING_URI"
+            f"no tracking server answers at {shown(uri)}; start one with `mlflow server`, or give no --tracking-uri "
+            "and no MLFLOW_TRACKING_URI"
         ) from None

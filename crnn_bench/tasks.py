@@ -66,10 +66,12 @@ class Told:
         end: `finished`; `before`, where somebody had finished it; `taken`, where somebody else is at it; `away`, where
             the tracking store does not answer.
         words: about it, for people.
+        run: that finished it here.
     """
 
     end: Literal["finished", "before", "taken", "away"]
     words: str = ""
+    run: str = ""
 
 
 def carry_out(task: Task, claimant: str) -> Told:
@@ -89,16 +91,18 @@ def carry_out(task: Task, claimant: str) -> Told:
     )
     try:
         with claim as log:
-            return Told("finished", _run(task, log))
+            told = _run(task, log)
     except FinishedBefore:
-        return Told("before")
+        told = Told("before")
     except (Taken, Lost):
         return Told("taken")
     except StoreError as error:
         return Told("away", str(error))
+    _checkpoint(task).unlink(missing_ok=True)  # not before the run is FINISHED
+    return told
 
 
-def _run(task: Task, log: Run) -> str:
+def _run(task: Task, log: Run) -> Told:
     """Runs and stores a claimed cell; tells its scores in a line."""
     planned, shared = task.planned, task.invocation
     tell = say if shared.aloud else _keep_quiet
@@ -109,16 +113,18 @@ def _run(task: Task, log: Run) -> str:
         losses = f"training loss {epoch['train_loss']:.3f}, validation loss {epoch['validation_loss']:.3f}"
         tell(f"    epoch {epoch['epoch']:.0f}: {losses}, {epoch['slices_per_second']:.0f} slices/s")
 
-    checkpoint = shared.out / "checkpoints" / f"{planned.name}.ckpt"
-    result, model = experiment.run(
-        planned, planned.store.root.parent, on_epoch, lambda trial: tell(_trial(trial)), shared.out, checkpoint
-    )
+    cache, on_trial = planned.store.root.parent, lambda trial: tell(_trial(trial))
+    result, model = experiment.run(planned, cache, on_epoch, on_trial, shared.out, _checkpoint(task))
     log.confirm()
     result = replace(result, record={**result.record, "run_id": log.run_id, "experiment": shared.experiment})
     documents = {"environment.json": provenance.environment(), **shared.documents}
     experiment.keep(planned, result, model, shared.out, log, documents)
-    checkpoint.unlink(missing_ok=True)
-    return _scores(result)
+    return Told("finished", _scores(result), log.run_id)
+
+
+def _checkpoint(task: Task) -> Path:
+    """Where a network's training is kept until its cell is finished."""
+    return task.invocation.out / "checkpoints" / f"{task.planned.name}.ckpt"
 
 
 def _keep_quiet(_: str) -> None:

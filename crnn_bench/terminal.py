@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import sys
 import time
 import warnings
@@ -31,6 +32,11 @@ def be_quiet() -> None:
 def say(text: str) -> None:
     """Prints a line as it is, and bytes of names that are no text as `\\xe9`."""
     console.print(text.encode(errors="backslashreplace").decode(), soft_wrap=True)
+
+
+def shown(uri: str) -> str:
+    """A store's address as it may be printed: without the name and password that it may hold."""
+    return re.sub(r"(?<=//)[^/@]*@", "", uri)
 
 
 def show(table: Table) -> None:

@@ -29,6 +29,7 @@ from crnn_bench.store import (
     patiently,
     reason,
 )
+from crnn_bench.terminal import shown
 
 KIND = {"mlflow.experimentKind": "custom_model_development"}  # opens the dashboard on model training, not on chat
 NOTE = "mlflow.note.content"
@@ -131,7 +132,7 @@ class Tracker:
         except STORE_FAULTS as error:
             refused = getattr(error, "error_code", "") == "INVALID_PARAMETER_VALUE"  # of this run: others may go on
             kind, verb = (BenchError, "refuses") if refused else (StoreError, "fails")
-            raise kind(f"the tracking store {self.uri} {verb}: {reason(error)}") from None
+            raise kind(f"the tracking store {shown(self.uri)} {verb}: {reason(error)}") from None
 
     def describe(self, text: str, views: Mapping[str, Any]) -> None:
         """Shows a text (Markdown) on the experiment's page, and shares views of it, as the dashboard itself does."""
@@ -255,9 +256,9 @@ def connect(uri: str, experiment: str) -> Tracker:
             known = mlflow.get_experiment_by_name(experiment)
             number = known.experiment_id if known else _make(uri, experiment)
     except STORE_FAULTS as error:
-        raise BenchError(f"the tracking store {uri} refuses: {reason(error)}") from None
+        raise BenchError(f"the tracking store {shown(uri)} refuses: {reason(error)}") from None
     if known and known.lifecycle_stage == "deleted":
-        raise BenchError(f"experiment {experiment!r} was deleted in {uri}; restore it or rename yours")
+        raise BenchError(f"experiment {experiment!r} was deleted in {shown(uri)}; restore it or rename yours")
     return Tracker(uri, number)
 
 
@@ -298,7 +299,7 @@ def existing(uri: str, experiment: str) -> Tracker | None:
     try:
         known = client(uri).get_experiment_by_name(experiment)
     except STORE_FAULTS as error:
-        raise BenchError(f"the tracking store {uri} refuses: {reason(error)}") from None
+        raise BenchError(f"the tracking store {shown(uri)} refuses: {reason(error)}") from None
     return Tracker(uri, known.experiment_id) if known else None
 
 

@@ -152,6 +152,7 @@ print(json.dumps(seen))
 """
 
 
+@pytest.mark.slow
 def test_training_from_a_prepared_store_needs_few_libraries() -> None:
     """Imports by the package's own files while it opens a store, trains and predicts with both families."""
     seen = json.loads(run(LEAN).splitlines()[-1])

@@ -68,7 +68,7 @@ def threads(_: int, __: str) -> tuple[int, str]:
     return torch.get_num_threads(), os.environ["OMP_NUM_THREADS"]
 
 
-@pytest.fixture(scope="module", params=["local", "processes", "ray"])
+@pytest.fixture(scope="module", params=["local", "processes", pytest.param("ray", marks=pytest.mark.slow)])
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     if request.param == "ray":
         pytest.importorskip("ray", reason="no Ray here; pip install 'crnn-bench[ray]'")
@@ -86,7 +86,7 @@ def answers(outcomes: Iterator[Outcome[int, int]]) -> dict[int, int | None]:
     return {outcome.task: outcome.answer for outcome in outcomes}
 
 
-@pytest.mark.parametrize("name", ["processes", "ray"])
+@pytest.mark.parametrize("name", ["processes", pytest.param("ray", marks=pytest.mark.slow)])
 def test_stopping_interrupts_what_runs_and_begins_nothing_else(name: str, tmp_path: Path) -> None:
     if name == "ray":
         pytest.importorskip("ray", reason="no Ray here; pip install 'crnn-bench[ray]'")
@@ -112,6 +112,7 @@ def test_stopping_interrupts_what_runs_and_begins_nothing_else(name: str, tmp_pa
     assert not Path(f"/proc/{pid}").exists(), "nothing is left running"
 
 
+@pytest.mark.slow
 def test_a_cluster_that_does_not_answer_is_told_in_one_line(tmp_path: Path) -> None:
     """In a process of its own: Ray's client is not quite closed after it has failed."""
     pytest.importorskip("ray", reason="no Ray here; pip install 'crnn-bench[ray]'")

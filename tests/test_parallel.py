@@ -80,7 +80,7 @@ def in_process(
 ) -> None:
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     distributed.init_process_group("gloo", rank=rank, world_size=n_processes)
-    function(rank, *given)
+    function(rank, *arguments)
     distributed.destroy_process_group()
 
 

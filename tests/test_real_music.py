@@ -70,8 +70,8 @@ def three_second_rows(real_music: Path, path: Path, seconds: int) -> Path:
     feature = GtzanTable()
     rows = []
     for _, track in catalogue.listing(Folder(str(real_music / "game-music"))).iterrows():
-        beginning = next(audio.stream(Path(track["path"]), feature.sample_rate, seconds + 1.0))
-        samples = beginning[: seconds * feature.sample_rate]
+        whole = audio.load(Path(track["path"]), feature.sample_rate)
+        samples = whole[: seconds * feature.sample_rate]
         parts = np.array_split(samples, max(1, len(samples) // (3 * feature.sample_rate)))
         for number, part in enumerate(parts):
             values = feature.compute(Song(part, feature.sample_rate))[0]

@@ -82,6 +82,7 @@ class Engine(ABC):
         self.cpus = cpus
         self.address = address
         self.files: list[Path] = []
+        self.extractors: int | None = None
         self._askers = ThreadPoolExecutor(workers)
         if address and not self.takes_address:
             raise BenchError(f"--engine {plugins.short_name(plugins.class_path(type(self)))} takes no address")

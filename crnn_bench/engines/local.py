@@ -16,6 +16,7 @@ class Local(Engine):
 
     def __init__(self, workers: int | None = None, cpus: int | None = None, address: str = "") -> None:
         super().__init__(1, cpus, address)
+        self.extractors = workers
 
     def submit(self, function: Callable[..., Answer], *arguments: Any) -> "Future[Answer]":
         future: Future[Any] = Future()

@@ -13,7 +13,8 @@ from multiprocessing.process import parent_process
 from multiprocessing.reduction import ForkingPickler
 from typing import Any, TypeVar
 
-from crnn_bench.engines import Engine, WorkerDied, attempt
+from crnn_bench.engines import Engine, Unforeseen, WorkerDied, attempt
+from crnn_bench.errors import BenchError
 
 Answer = TypeVar("Answer")
 
@@ -42,7 +43,11 @@ class Processes(Engine):
             worker = self._idle.get_nowait()
         except queue.Empty:
             worker = self._start()
-        answer: Answer = worker.ask(function, arguments)
+        try:
+            answer: Answer = worker.ask(function, arguments)
+        except (BenchError, Unforeseen):
+            self._idle.put(worker)  # nothing is wrong with it
+            raise
         self._idle.put(worker)
         return answer
 

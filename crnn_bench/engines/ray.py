@@ -51,7 +51,7 @@ class Ray(Engine):
         except ImportError:
             raise BenchError("--engine ray needs Ray; pip install 'crnn-bench[ray]'") from None
         try:
-            environment = {"env_vars": _environment()}
+            environment = {"env_vars": {"PYTHONPATH": _places()}}
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of a client that finds no cluster: it raises, too
                 told = logging.ERROR
@@ -65,10 +65,10 @@ class Ray(Engine):
         return self
 
     def ask(self, function: Callable[..., Answer], arguments: tuple[Any, ...]) -> Answer:
-        said = self._get(self._remote.remote(function, arguments, self.files, {}))
+        said = self._get(self._remote.remote(function, arguments, self.files, {}, _keys()))
         if isinstance(said, _Lacking):
             contents = {path: self._share(path) for path in said.paths}
-            said = self._get(self._remote.remote(function, arguments, self.files, contents))
+            said = self._get(self._remote.remote(function, arguments, self.files, contents, _keys()))
         answer, fault = said
         if fault:
             raise fault
@@ -131,9 +131,14 @@ class _Lacking(NamedTuple):
 
 
 def _carry_out(
-    function: Callable[..., Any], arguments: tuple[Any, ...], files: Sequence[Path], contents: Mapping[Path, Any]
+    function: Callable[..., Any],
+    arguments: tuple[Any, ...],
+    files: Sequence[Path],
+    contents: Mapping[Path, Any],
+    keys: Mapping[str, str],
 ) -> Any:
     """Runs on the cluster; `contents` are references to what files hold that this machine did not see."""
+    os.environ.update(keys)
     if threading.current_thread() is threading.main_thread():  # else Ray could not interrupt what nohup began
         signal.signal(signal.SIGINT, signal.default_int_handler)
     for path, content in contents.items():
@@ -154,12 +159,16 @@ def _fetch(path: Path, content: Any) -> None:
                 part.write_bytes(ray.get(content))
 
 
-def _environment() -> dict[str, str]:
-    """What tasks need of this process's environment: places of a user's own classes, and keys of the store."""
+def _places() -> str:
+    """Where this process finds a user's own classes, as PYTHONPATH has it."""
     here = (sys.prefix, sys.base_prefix)
     own = [os.path.abspath(path) for path in sys.path if not os.path.abspath(path).startswith(here)]
-    handed_on = {name: value for name, value in os.environ.items() if name.startswith(HANDED_ON)}
-    return {"PYTHONPATH": os.pathsep.join(dict.fromkeys(own)), **handed_on}
+    return os.pathsep.join(dict.fromkeys(own))
+
+
+def _keys() -> dict[str, str]:
+    """Variables that tasks need; there may be passwords in them, which go with tasks, not into the cluster's records."""
+    return {name: value for name, value in os.environ.items() if name.startswith(HANDED_ON)}
 
 
 def _first_line(error: Exception) -> str:
