@@ -27,6 +27,7 @@ def finished(music: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
     path.write_text(YAML.format(music=music))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CRNN_BENCH_CACHE", str(folder / "cache"))
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         assert cli.main(["run", str(path), "--out", str(folder / "out")]) == 0
     return path, folder / "out"
 
@@ -35,6 +36,7 @@ def finished(music: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
 def cache(finished: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """The features that the experiment has extracted."""
     monkeypatch.setenv("CRNN_BENCH_CACHE", str(finished[0].parent / "cache"))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
 
 
 def told(finished: tuple[Path, Path], *overrides: str) -> bool:

@@ -167,7 +167,7 @@ def _places() -> str:
 
 
 def _keys() -> dict[str, str]:
-    """Variables that tasks need; there may be passwords in them, which go with tasks, not into the cluster's records."""
+    """Variables that tasks need; passwords may be among them, which the cluster's own records would show."""
     return {name: value for name, value in os.environ.items() if name.startswith(HANDED_ON)}
 
 
