@@ -20,7 +20,7 @@ import pandas as pd
 import pytest
 
 CELLS = int(os.environ.get("CELLS", "20"))
-KILLS = int(os.environ.get("KILLS", "4"))
+KILLS = int(os.environ.get("KILLS", "2"))
 NARROW = "{class_path: CRNN, init_args: {conv_channels: [4, 4], pool_sizes: [[4, 4], [4, 4]], recurrent_width: 4}}"
 MOST_SECONDS_OF_LIFE = float(os.environ.get("MOST_SECONDS_OF_LIFE", "8"))
 POISON = """

@@ -21,7 +21,7 @@ from tests.test_grids import NARROW, ends, scores, start
 
 pytestmark = pytest.mark.slow
 TINY = "name: {name}\ndataset: {{class_path: Toy, init_args: {{n_artists: 3, seconds: 4}}}}\nclip_seconds: 1\n{rest}\n"
-LONG = f"trainer: {{max_epochs: 25, patience: 25, precision: fp32}}\ngrid: {{model: [{NARROW}], seed: [0, 1]}}"
+LONG = f"trainer: {{max_epochs: 10, patience: 10, precision: fp32}}\ngrid: {{model: [{NARROW}], seed: [0, 1]}}"
 ODD = """
 import os, sys, threading, time
 from crnn_bench.baselines.mfcc_svm import MfccSVM
@@ -127,7 +127,7 @@ def test_ctrl_c_ends_with_a_line_and_leaves_nothing_behind(
 ) -> None:
     if engine == "ray":
         pytest.importorskip("ray", reason="no Ray here; pip install 'crnn-bench[ray]'")
-    yaml, out = write(tmp_path, "stopped", LONG.replace("25", "100000")), tmp_path / "out"
+    yaml, out = write(tmp_path, "stopped", LONG.replace("10", "100000")), tmp_path / "out"
     process = start(yaml, out, "--engine", engine)
     uri = f"sqlite:///{out / 'mlflow.db'}"
     until(lambda: glob.glob(f"{out}/checkpoints/*.ckpt"), process, 200)
@@ -196,7 +196,7 @@ def test_cells_that_behave_as_none_should_fail_by_themselves(tmp_path: Path, cac
 
 
 def test_the_next_run_buries_an_invocation_that_was_killed(tmp_path: Path, cache: Path) -> None:
-    yaml, out = write(tmp_path, "buried", LONG.replace("25", "100000")), tmp_path / "out"
+    yaml, out = write(tmp_path, "buried", LONG.replace("10", "100000")), tmp_path / "out"
     process = start(yaml, out)
     until(lambda: glob.glob(f"{out}/checkpoints/*.ckpt"), process)
     os.killpg(process.pid, signal.SIGKILL)
