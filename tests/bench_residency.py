@@ -39,8 +39,8 @@ def measured(store_mib: int = 768, cache_mib: int = 150) -> Measured:
     group = _group()
     try:
         place = Path(os.environ.get("CRNN_BENCH_CACHE", tempfile.gettempdir()))  # which may be another disk
-    place.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=place) as folder:
+        place.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=place) as folder:
             _write(Path(folder), store_mib)
             command = [sys.executable, __file__, folder, str(cache_mib), str(group or "")]
             told: Measured = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
