@@ -127,15 +127,23 @@ def _steps_per_second(network: nn.Module, shape: tuple[int, int, int], numerics:
     x, y = torch.randn(shape, device=device), torch.zeros(shape[0], dtype=torch.long, device=device)
 
     def step() -> None:
-        optimizer.zero_grad()
-        with numerics.autocast(device):
-            loss = nn.functional.cross_entropy(network(x), y)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
+        trial_step(network, optimizer, numerics, x, y)
 
     step()
     best = min(_seconds(step) for _ in range(TRIAL_STEPS))
     return 1 / best
+
+
+def trial_step(
+    network: nn.Module, optimizer: torch.optim.Optimizer, numerics: Numerics, x: torch.Tensor, y: torch.Tensor
+) -> torch.Tensor:
+    """One step of training, as trials time it; its loss."""
+    optimizer.zero_grad()
+    with numerics.autocast(x.device.type):
+        loss = nn.functional.cross_entropy(network(x), y)
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+    return loss.detach()
 
 
 def _seconds(function: Callable[[], Any]) -> float:

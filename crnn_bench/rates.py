@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
 
 from crnn_bench.audio import UnusableAudioError
 from crnn_bench.cells import Cell
@@ -20,7 +19,7 @@ from crnn_bench.datasets import Dataset
 from crnn_bench.errors import BenchError
 from crnn_bench.features import Feature
 from crnn_bench.models import Network
-from crnn_bench.numerics import numerics_of
+from crnn_bench.numerics import numerics_of, trial_step
 from crnn_bench.plugins import FAULTS, digest
 from crnn_bench.slicing import slice_frames
 from crnn_bench.song import Song
@@ -214,12 +213,7 @@ def _trial(cell: Cell, shape: tuple[int, int, int], n_classes: int, cache: Path)
         x, y = torch.randn(shape, device=device), torch.zeros(batch, dtype=torch.long, device=device)
 
         def step() -> float:
-            optimizer.zero_grad()
-            with numerics.autocast(device):
-                loss = nn.functional.cross_entropy(network(x), y)
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            return loss.item()  # waits for a device
+            return trial_step(network, optimizer, numerics, x, y).item()  # waits for a device
 
         _forget_peak()
         step()

@@ -1,6 +1,7 @@
 """Where the frames of a training live: on the device that trains, in memory, or on disk; its batches are the same."""
 
 import mmap
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -41,7 +42,7 @@ def n_bytes(slices: Slices) -> int:
     return sum(slices.arrays[track].nbytes for track in np.unique(slices.track))
 
 
-class Gathering(Dataset[tuple[Tensor, Tensor]]):
+class Gathering(Dataset[tuple[Tensor, Tensor]], ABC):
     """Slices as PyTorch wants them; a batch, (batch, bins, frames) with its labels, is gathered at once.
 
     Attributes:
@@ -50,9 +51,9 @@ class Gathering(Dataset[tuple[Tensor, Tensor]]):
 
     some_item: Any = 0
 
+    @abstractmethod
     def gather(self, items: list[Any]) -> tuple[Tensor, Tensor]:
         """A batch of one slice at least."""
-        raise NotImplementedError
 
     def __getitems__(self, items: list[Any]) -> tuple[Tensor, Tensor]:
         x, y = self.gather(items or [self.some_item])
