@@ -10,7 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crnn_bench import terminal
+from crnn_bench import collector, terminal
 from crnn_bench.errors import BenchError
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ SET_HELP = "override the YAML, e.g. trainer.max_epochs=2 or grid.seed=[0]; may b
 def main(arguments: list[str] | None = None) -> int:
     """Runs a command; returns 0, 1 for leaks in an audit, 2 for a mistake or fault that one line names, 130: Ctrl-C."""
     os.environ.setdefault("GOMP_SPINCOUNT", "3000")  # as fast alone, and three times as fast beside another job
+    collector.spare_the_end()
     options = _parser().parse_args(arguments)
     sys.path.insert(0, os.getcwd())  # a class path of the user's own is found where they stand
     try:
@@ -160,7 +161,8 @@ def _load(options: argparse.Namespace, *more: str) -> "Experiment":
     from crnn_bench import config
 
     sys.path.append(str(options.experiment.resolve().parent))  # … or beside the YAML; last, lest it hide a library
-    return config.load(options.experiment, [*options.overrides, *more])
+    with collector.paused():
+        return config.load(options.experiment, [*options.overrides, *more])
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -172,7 +174,8 @@ def _run(options: argparse.Namespace) -> None:
     engine = engines.of(options.engine, options.workers, options.cpus)
     if not (options.rerun or options.dry_run) and ended.tell(work, out, options.tracking_uri):
         return
-    from crnn_bench import runner  # and with it all that trains and tracks
+    with collector.paused():
+        from crnn_bench import runner  # and with it all that trains and tracks
 
     if options.dry_run:
         runner.foresee(work, out, options.tracking_uri, engine)

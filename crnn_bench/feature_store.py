@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -27,6 +28,7 @@ from crnn_bench.datasets import Dataset
 from crnn_bench.engines import Engine, WorkerDied, carry_out
 from crnn_bench.errors import BenchError
 from crnn_bench.features import Feature
+from crnn_bench.plugins import digest
 from crnn_bench.song import Song
 from crnn_bench.whole import replacing, sweep
 
@@ -191,7 +193,7 @@ def extract(
     pieces = [rows[first : first + size] for first in range(0, len(rows), size)]
     chunks = [Chunk(dataset, piece, [todo[row["track_id"]] for row in piece], root) for piece in pieces]
     if engine.workers > 1 and len(chunks) > 1:
-        _compile_librosa()
+        _compile_librosa(root.parent)
     while chunks:
         deadly = []
         for outcome in carry_out(engine, _extract_shard, chunks):
@@ -206,13 +208,21 @@ def extract(
         chunks = [single for chunk in deadly for single in chunk.singly]
 
 
-def _compile_librosa() -> None:
-    """Imports what librosa compiles at its import, before the processes start.
+def _compile_librosa(cache: Path) -> None:
+    """Imports what librosa compiles at its import, before processes start; once an installation, as a note tells.
 
     Two that compile the same at once leave files behind that crash every later process (numba's issue 10128).
     """
-    import librosa.beat
-    import librosa.core.pitch  # noqa: F401
+    import librosa
+
+    installed = [librosa.__file__, os.stat(librosa.__file__).st_mtime_ns, version("librosa"), version("numba")]
+    note = cache / f"compiled-{digest(installed)}"
+    if not note.exists():
+        import librosa.beat
+        import librosa.core.pitch
+
+        cache.mkdir(parents=True, exist_ok=True)
+        note.touch()
 
 
 def _extract_shard(chunk: Chunk, _: str) -> tuple[int, float, Faults]:

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from crnn_bench import hub, plugins
+from crnn_bench import collector, hub, plugins
 from crnn_bench.augmenting import Augmenter
 from crnn_bench.cells import Trainer
 from crnn_bench.errors import BenchError
@@ -143,9 +143,10 @@ def fit(
         checkpoint: file in which the training is kept, and from which a killed one goes on as if nothing had been; it
             stays there. Several devices keep none: killed, they begin anew.
     """
-    from crnn_bench import costs, parallel, residency, training  # Lightning takes seconds, which no plan should
-    from crnn_bench.batches import SliceDataModule
-    from crnn_bench.training import Classifier, EpochRecorder
+    with collector.paused():  # Lightning takes seconds, which no plan should
+        from crnn_bench import costs, parallel, residency, training
+        from crnn_bench.batches import SliceDataModule
+        from crnn_bench.training import Classifier, EpochRecorder
 
     parallel.check(trainer.devices)
     recorder = EpochRecorder(len(train), on_epoch)

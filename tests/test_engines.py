@@ -119,7 +119,7 @@ def test_a_cluster_that_does_not_answer_is_told_in_one_line(tmp_path: Path) -> N
     command = [sys.executable, "-m", "crnn_bench", "demo", "--engine", "ray://127.0.0.1:1", "--out", tmp_path / "out"]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ran.returncode == 2
-    assert ran.stderr.startswith("crnn-bench: no Ray cluster at ray://127.0.0.1:1: ")
+    assert ran.stderr.startswith("crnn-bench: no Ray cluster answers at ray://127.0.0.1:1 (")
     assert ran.stderr.count("\n") == 1
 
 

@@ -493,3 +493,19 @@ def test_the_store_lies_where_the_environment_says(tmp_path: Path, monkeypatch: 
     monkeypatch.delenv("CRNN_BENCH_CACHE")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert feature_store.default_root() == tmp_path / ".cache" / "crnn_bench" / "features"
+
+
+COMPILE = """
+import sys
+from pathlib import Path
+from crnn_bench.feature_store import _compile_librosa
+_compile_librosa(Path(sys.argv[1]) / "cache")
+print("librosa.beat" in sys.modules)
+"""
+
+
+def test_librosa_is_compiled_before_processes_start_once_an_installation(tmp_path: Path) -> None:
+    """Two that compile at once would spoil what they keep; later runs need not wait for it."""
+    command = [sys.executable, "-c", COMPILE, str(tmp_path)]
+    told = [subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() for _ in range(2)]
+    assert told == ["True", "False"]

@@ -1,6 +1,6 @@
 """Grids under fire: machines that go away, cells that kill, runs that are killed; nothing is lost, nothing runs twice.
 
-`CELLS=200 KILLS=10 pytest -n 0 -m slow tests/test_grids.py` is the large form of these tests.
+`CELLS=200 KILLS=10 SEEDS=4 pytest -n 0 -m slow tests/test_grids.py` is the large form of these tests.
 """
 
 import contextlib
@@ -21,6 +21,7 @@ import pytest
 
 CELLS = int(os.environ.get("CELLS", "20"))
 KILLS = int(os.environ.get("KILLS", "2"))
+SEEDS = int(os.environ.get("SEEDS", "1"))
 NARROW = "{class_path: CRNN, init_args: {conv_channels: [4, 4], pool_sizes: [[4, 4], [4, 4]], recurrent_width: 4}}"
 MOST_SECONDS_OF_LIFE = float(os.environ.get("MOST_SECONDS_OF_LIFE", "8"))
 POISON = """
@@ -111,24 +112,31 @@ def test_a_grid_survives_the_loss_of_a_machine_and_a_poisoned_cell(
     assert len(pd.read_csv(out / "results.csv")) == CELLS - 1
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("engine", ["local", "processes"])
-def test_an_experiment_that_is_killed_again_and_again_ends_as_if_it_had_not_been(
-    tmp_path: Path, cache: Path, engine: str
-) -> None:
-    yaml = tmp_path / "killed.yaml"
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Results of `killed.yaml` beside them, which nobody killed."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    yaml = folder / "killed.yaml"
     yaml.write_text(
         "name: killed\ndataset: {class_path: Toy, init_args: {n_artists: 3, seconds: 6}}\nclip_seconds: 1\n"
         "trainer: {max_epochs: 12, precision: fp32}\n"
-        f"grid: {{split: [SongSplit, AlbumSplit], model: [MfccSVM, {NARROW}], seed: [0, 1]}}\n"
+        f"grid: {{split: [SongSplit, AlbumSplit], model: [MfccSVM, {NARROW}], seed: {list(range(SEEDS))}}}\n"
     )
-    threads = {"OMP_NUM_THREADS": "1"}
-    with start(yaml, tmp_path / "undisturbed", **threads) as process:
+    with start(yaml, folder / "out", CRNN_BENCH_CACHE=str(folder / "cache")) as process:
         output = process.communicate()[0]
     assert process.returncode == 0, output
+    return folder / "out"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["local", "processes"])
+def test_an_experiment_that_is_killed_again_and_again_ends_as_if_it_had_not_been(
+    tmp_path: Path, cache: Path, undisturbed: Path, engine: str
+) -> None:
+    yaml = undisturbed.with_name("killed.yaml")
     rng, out, kills = random.Random(0), tmp_path / "out", 0
     while kills < KILLS:
-        process = start(yaml, out, "--engine", engine, "--workers", "2", **threads)
+        process = start(yaml, out, "--engine", engine, "--workers", "2")
         for line in process.stdout or ():
             if line.startswith("[") or "cells on" in line:  # cells begin
                 break
@@ -139,17 +147,17 @@ def test_an_experiment_that_is_killed_again_and_again_ends_as_if_it_had_not_been
         process.communicate()
         if process.returncode == 0:
             break
-    with start(yaml, out, "--engine", engine, "--workers", "2", **threads) as process:
+    with start(yaml, out, "--engine", engine, "--workers", "2") as process:
         output = process.communicate()[0]
     assert process.returncode == 0, output
     assert kills > 0
-    pd.testing.assert_frame_equal(scores(out), scores(tmp_path / "undisturbed"), check_exact=True)
-    for path in (tmp_path / "undisturbed" / "predictions").iterdir():
+    pd.testing.assert_frame_equal(scores(out), scores(undisturbed), check_exact=True)
+    for path in (undisturbed / "predictions").iterdir():
         pd.testing.assert_frame_equal(
             pd.read_parquet(out / "predictions" / path.name), pd.read_parquet(path), check_exact=True
         )
     counted = ends(out, "killed")
-    assert len(counted) == 8
+    assert len(counted) == 4 * SEEDS
     assert {name: ended["FINISHED"] for name, ended in counted.items()} == dict.fromkeys(counted, 1)
     assert not any(ended["RUNNING"] for ended in counted.values()), "the dead are buried"
     print(f"{engine}: killed {kills} times; {counted}")

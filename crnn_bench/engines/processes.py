@@ -13,6 +13,7 @@ from multiprocessing.process import parent_process
 from multiprocessing.reduction import ForkingPickler
 from typing import Any, TypeVar
 
+from crnn_bench import collector
 from crnn_bench.engines import Engine, Unforeseen, WorkerDied, attempt
 from crnn_bench.errors import BenchError
 
@@ -129,6 +130,7 @@ def _work(pipe: Connection, threads: int) -> None:
     signal.signal(signal.SIGINT, _interrupt)
     os.environ |= dict.fromkeys(THREADS, str(threads))  # before the libraries that read it are imported
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    collector.spare_the_end()
     with contextlib.suppress(EOFError):  # the process that began it is gone
         try:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
@@ -143,7 +145,8 @@ def _work(pipe: Connection, threads: int) -> None:
 
 def _carry_out(asked: bytes) -> Any:
     """What cannot be unpickled here, since its module cannot be imported, say, is the task's fault."""
-    function, arguments = ForkingPickler.loads(asked)
+    with collector.paused():
+        function, arguments = ForkingPickler.loads(asked)
     return function(*arguments)
 
 

@@ -58,7 +58,8 @@ class Ray(Engine):
                 ray.init(self.address or None, runtime_env=environment, log_to_driver=False, logging_level=told)
         except (ConnectionError, ImportError, RuntimeError, ValueError) as error:
             where = self.address or os.environ.get("RAY_ADDRESS", "this machine")
-            raise BenchError(f"no Ray cluster at {where}: {str(error).splitlines()[0]}") from None
+            remedy = "begin one there with `ray start --head`; one that asks for a token wants RAY_AUTH_MODE=token here"
+            raise BenchError(f"no Ray cluster answers at {where} ({_lines(error)[-1]}); {remedy}") from None
         nodes = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
         self._words = f"a Ray cluster of {len(nodes)} machine{'s' * (len(nodes) > 1)}"
         self._remote = ray.remote(_carry_out).options(num_cpus=self.cpus or 1, max_retries=0)
@@ -86,13 +87,13 @@ class Ray(Engine):
         try:
             return ray.get(running)
         except (of_ray.NodeDiedError, of_ray.LocalRayletDiedError, of_ray.ObjectLostError) as error:
-            raise MachineDied(f"its machine went away ({_first_line(error)})") from None
+            raise MachineDied(f"its machine went away ({_lines(error)[0]})") from None
         except of_ray.TaskCancelledError:
             raise KeyboardInterrupt from None
         except of_ray.RayTaskError as error:
-            raise Unforeseen(_first_line(error)) from error
+            raise Unforeseen(_lines(error)[0]) from error
         except of_ray.RayError as error:
-            raise WorkerDied(f"its process died ({_first_line(error)})") from None
+            raise WorkerDied(f"its process died ({_lines(error)[0]})") from None
         finally:
             self._running.discard(running)
 
@@ -171,6 +172,6 @@ def _keys() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name.startswith(HANDED_ON)}
 
 
-def _first_line(error: Exception) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
+def _lines(error: Exception) -> list[str]:
+    """What an error says, in one line at least."""
+    return [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
