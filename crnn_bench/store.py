@@ -144,8 +144,8 @@ def patiently(ask: Callable[[], Answer], uri: str, seconds: float | None = None)
     Args:
         ask: the question.
         uri: of the store.
-        seconds: of patience; five minutes without it, which are waited in words, or none for a store that was
-            waited for in vain.
+        seconds: of patience; five minutes without it, which are waited in words. A store that was waited for in vain
+            is not waited for again.
 
     Raises:
         StoreError: the store stays away.
@@ -180,9 +180,9 @@ def give_up(uri: str) -> None:
 
 
 def _patience(uri: str, seconds: float | None) -> float:
-    if seconds is not None:
-        return seconds
-    return 0.0 if uri in _given_up else PATIENCE_SECONDS
+    if uri in _given_up:
+        return 0.0
+    return PATIENCE_SECONDS if seconds is None else seconds
 
 
 def _is_away(error: BaseException) -> bool:
