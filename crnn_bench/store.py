@@ -35,6 +35,7 @@ UNFINISHED = ("RUNNING", "SCHEDULED")
 SERVERS = ("http://", "https://")
 SQLITE = "sqlite:///"
 PASSING = (408, 429, 500, 502, 503, 504)  # what a server answers that may answer otherwise soon
+CLASHES = ("UNIQUE constraint failed", "UniqueViolation")  # SQLite's words, PostgreSQL's
 
 Answer = TypeVar("Answer")
 
@@ -158,7 +159,7 @@ def patiently(ask: Callable[[], Answer], uri: str, seconds: float | None = None)
             _given_up.discard(uri)
             return answer
         except STORE_FAULTS as error:
-            if not _is_away(error):
+            if not _may_pass(error):
                 raise
             since = since or time.monotonic()
             if time.monotonic() - since >= _patience(uri, seconds):
@@ -185,14 +186,18 @@ def _patience(uri: str, seconds: float | None) -> float:
     return PATIENCE_SECONDS if seconds is None else seconds
 
 
-def _is_away(error: BaseException) -> bool:
-    """Whether the same question may be answered later: no server there, or too busy; a database that is locked."""
+def _may_pass(error: BaseException) -> bool:
+    """Whether the same question may be answered later.
+
+    There is no server, or it is too busy; a database is locked; or two wrote the same new row, a dataset's, at once,
+    which MLflow refuses to the later one, and would find there if it looked again.
+    """
     behind = error.__cause__ or error.__context__
     if isinstance(error, requests.HTTPError):
         return error.response is not None and error.response.status_code in PASSING
     if isinstance(error, requests.RequestException) or isinstance(behind, requests.RequestException):
         return True
-    return "database is locked" in str(error) or (
+    return any(words in str(error) for words in ("database is locked", *CLASHES)) or (
         isinstance(error, MlflowException)
         and error.error_code == "TEMPORARILY_UNAVAILABLE"
         and "(sqlite3." not in str(error)

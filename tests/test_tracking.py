@@ -375,3 +375,27 @@ def test_metrics_wait_for_a_server_that_is_away_and_a_claim_does_not_wait_for_ev
         run.flush()
     assert [metric.step for metric in run._waiting] == [0, 1]
     assert capsys.readouterr().out == "the tracking store http://127.0.0.1:9 does not answer; waiting\n"
+
+
+def test_those_who_name_the_same_new_dataset_at_once_all_use_it(tracker: Tracker) -> None:
+    """MLflow looks for it and then writes it, so that of two that do so at once the later one fails."""
+    together, faults, names = threading.Barrier(4), list[str](), [f"dataset {number}" for number in range(20)]
+
+    def use(number: int) -> None:
+        with tracker.claim(f"cell {number}", str(number), {}, "parent") as run:
+            try:
+                for name in names:
+                    together.wait(60)
+                    run.log_dataset(name, "digest", "{}")
+            except (BenchError, mlflow.MlflowException) as error:
+                faults.append(str(error))
+                together.abort()
+
+    threads = [threading.Thread(target=use, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert faults == []
+    for run in mlflow.MlflowClient(tracker.uri).search_runs([tracker.experiment_id]):
+        assert sorted(used.dataset.name for used in run.inputs.dataset_inputs) == sorted(names)
