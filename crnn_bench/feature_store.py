@@ -193,7 +193,7 @@ def extract(
     pieces = [rows[first : first + size] for first in range(0, len(rows), size)]
     chunks = [Chunk(dataset, piece, [todo[row["track_id"]] for row in piece], root) for piece in pieces]
     if engine.workers > 1 and len(chunks) > 1:
-        _compile_librosa(root.parent)
+        _compile_librosa(root)
     while chunks:
         deadly = []
         for outcome in carry_out(engine, _extract_shard, chunks):
@@ -208,7 +208,7 @@ def extract(
         chunks = [single for chunk in deadly for single in chunk.singly]
 
 
-def _compile_librosa(cache: Path) -> None:
+def _compile_librosa(root: Path) -> None:
     """Imports what librosa compiles at its import, before processes start; once an installation, as a note tells.
 
     Two that compile the same at once leave files behind that crash every later process (numba's issue 10128).
@@ -216,12 +216,12 @@ def _compile_librosa(cache: Path) -> None:
     import librosa
 
     installed = [librosa.__file__, os.stat(librosa.__file__).st_mtime_ns, version("librosa"), version("numba")]
-    note = cache / f"compiled-{digest(installed)}"
+    note = root / f".compiled-{digest(installed)}"
     if not note.exists():
         import librosa.beat
         import librosa.core.pitch
 
-        cache.mkdir(parents=True, exist_ok=True)
+        root.mkdir(parents=True, exist_ok=True)
         note.touch()
 
 

@@ -38,5 +38,5 @@ def rows(console: Console, _: Machine) -> Iterator[Row]:
                     lambda: subprocess.run(asked, check=True, env=environment, stdout=subprocess.DEVNULL), 3600 * CELLS
                 )
 
-        local, processes = in_turns(lambda: run("local"), lambda: run("processes"), rounds=2)
+        local, processes = in_turns(lambda: run("local"), lambda: run("processes"), rounds=1)
         yield Row("cells, processes", "cells/h", local, processes, None, None)

@@ -20,7 +20,9 @@ def rows(console: Console, _: Machine) -> Iterator[Row]:
     """At 3 s and at 30 s; TensorFlow may live in an environment of its own, whose Python KERAS_PYTHON names."""
     python = os.environ.get("KERAS_PYTHON", sys.executable)
     if isinstance(bench_keras.rates(python, ()), str):
-        console.print("Keras: not installed (pip install 'crnn-bench[keras]', or KERAS_PYTHON=…/bin/python)")
+        console.print(
+            "Keras: not installed (pip install 'crnn-bench[keras]', or KERAS_PYTHON=…/bin/python)", markup=False
+        )
         return
     console.print("training step beside Keras on TensorFlow: the same network, fp32, its defaults; each in its process")
     for seconds, steps, wanted in LENGTHS:
