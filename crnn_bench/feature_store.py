@@ -30,7 +30,7 @@ from crnn_bench.errors import BenchError
 from crnn_bench.features import Feature
 from crnn_bench.plugins import digest
 from crnn_bench.song import Song
-from crnn_bench.whole import replacing, sweep
+from crnn_bench.whole import machine, replacing, sweep
 
 MOST_TRACKS_IN_SHARD = 64
 MOST_SHARDS = 128  # of one extraction; each that is read holds a file open
@@ -209,14 +209,14 @@ def extract(
 
 
 def _compile_librosa(root: Path) -> None:
-    """Imports what librosa compiles at its import, before processes start; once an installation, as a note tells.
+    """Imports what librosa compiles at its import, before processes start; once a machine, as a note tells.
 
     Two that compile the same at once leave files behind that crash every later process (numba's issue 10128).
     """
     import librosa
 
     installed = [librosa.__file__, os.stat(librosa.__file__).st_mtime_ns, version("librosa"), version("numba")]
-    note = root / f".compiled-{digest(installed)}"
+    note = root / f".compiled-{digest([machine(), *installed])}"
     if not note.exists():
         import librosa.beat
         import librosa.core.pitch

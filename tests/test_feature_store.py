@@ -504,7 +504,7 @@ print("librosa.beat" in sys.modules)
 """
 
 
-def test_librosa_is_compiled_before_processes_start_once_an_installation(tmp_path: Path) -> None:
+def test_librosa_is_compiled_before_processes_start_once_a_machine(tmp_path: Path) -> None:
     """Two that compile at once would spoil what they keep; later runs need not wait for it."""
     command = [sys.executable, "-c", COMPILE, str(tmp_path)]
     told = [subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() for _ in range(2)]
