@@ -123,6 +123,24 @@ def test_a_cluster_that_does_not_answer_is_told_in_one_line(tmp_path: Path) -> N
     assert ran.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
+def test_a_cluster_whose_server_for_a_client_dies_at_its_start_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = pytest.importorskip("ray", reason="no Ray here; pip install 'crnn-bench[ray]'")
+    faults = [ConnectionAbortedError("Initialization failure from server:\nServer startup failed.")] * 2
+
+    def init(*_: object, **__: object) -> None:
+        if faults:
+            raise faults.pop()
+
+    monkeypatch.setattr(ray, "init", init)
+    with pytest.raises(BenchError, match=r"answers at this machine \(Server startup failed\.\); begin one"):
+        engines.of("ray").__enter__()
+    assert not faults, "twice"
+    faults.append(ConnectionAbortedError())
+    monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True}] * 2)
+    assert engines.of("ray").__enter__().words == "a Ray cluster of 2 machines"
+
+
 def test_every_task_is_carried_out_once(engine: Engine) -> None:
     assert answers(carry_out(engine, square, range(20))) == {n: n**2 for n in range(20)}
 

@@ -51,11 +51,12 @@ class Ray(Engine):
         except ImportError:
             raise BenchError("--engine ray needs Ray; pip install 'crnn-bench[ray]'") from None
         try:
-            environment = {"env_vars": {"PYTHONPATH": _places()}}
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of a client that finds no cluster: it raises, too
-                told = logging.ERROR
-                ray.init(self.address or None, runtime_env=environment, log_to_driver=False, logging_level=told)
+                try:
+                    self._join()
+                except ConnectionAbortedError:  # a cluster's server for a client may die at its start, and another not
+                    self._join()
         except (ConnectionError, ImportError, RuntimeError, ValueError) as error:
             where = self.address or os.environ.get("RAY_ADDRESS", "this machine")
             remedy = "begin one there with `ray start --head`; one that asks for a token wants RAY_AUTH_MODE=token here"
@@ -64,6 +65,13 @@ class Ray(Engine):
         self._words = f"a Ray cluster of {len(nodes)} machine{'s' * (len(nodes) > 1)}"
         self._remote = ray.remote(_carry_out).options(num_cpus=self.cpus or 1, max_retries=0)
         return self
+
+    def _join(self) -> None:
+        """Joins a cluster, or begins one."""
+        import ray
+
+        environment = {"env_vars": {"PYTHONPATH": _places()}}
+        ray.init(self.address or None, runtime_env=environment, log_to_driver=False, logging_level=logging.ERROR)
 
     def ask(self, function: Callable[..., Answer], arguments: tuple[Any, ...]) -> Answer:
         said = self._get(self._remote.remote(function, arguments, self.files, {}, _keys()))
