@@ -289,6 +289,7 @@ def _ui(options: argparse.Namespace) -> None:
             raise BenchError(f"port {options.port} is taken; give another one with --port") from None
     print(f"dashboard: http://127.0.0.1:{options.port}{_landing(database)} (Ctrl-C stops it)", flush=True)
     os.environ.setdefault("PYTHONWARNINGS", "ignore")
+    os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # four processes, for what is not ours
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", f"sqlite:///{database.resolve()}"]
     os.execv(sys.executable, [*command, "--workers", "1", "--port", str(options.port)])
 

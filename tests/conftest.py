@@ -94,6 +94,7 @@ def stores_are_copies(request: pytest.FixtureRequest) -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tracking, "connect", connect_to_copy)
+        patch.setenv("EMPTY_STORE", str(request.getfixturevalue("database")))
         yield
 
 

@@ -50,6 +50,7 @@ class MlflowServer:
         command += ["--serve-artifacts", "--artifacts-destination", str(self.folder / "artifacts")]
         command += ["--host", "127.0.0.1", "--port", str(self.port)]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
+        environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # four processes more, which nobody asks anything
         for name in ("MLFLOW_TRACKING_URI", "PYTEST_CURRENT_TEST"):
             environment.pop(name, None)
         with (self.folder / "server.log").open("ab") as log:

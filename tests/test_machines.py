@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +20,7 @@ name: apart
 dataset: {{class_path: Toy, init_args: {{n_artists: 3, seconds: 4}}}}
 clip_seconds: 1
 trainer: {{max_epochs: 2, precision: fp32}}
-grid: {{model: [MfccSVM, {NARROW}], seed: [0, 1]}}
+grid: {{model: [MfccSVM, {NARROW}], seed: [0]}}
 """
 APART = "mount -t tmpfs none {hidden} && exec {ray} start --address=127.0.0.1:{port} --num-cpus=2 --block"
 
@@ -35,10 +36,19 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[s
     hidden.mkdir()
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
     monkeypatch.setenv("RAY_AUTH_TOKEN", uuid.uuid4().hex * 2)
-    head = [ray, "start", "--head", f"--port={port}", "--num-cpus=0", f"--ray-client-server-port={client}", "--block"]
     words = APART.format(hidden=hidden, ray=ray, port=port)
-    with (tmp_path / "ray.log").open("w") as log:
-        started = [subprocess.Popen([*head, "--include-dashboard=false"], stdout=log, stderr=log)]
+    with (tmp_path / "ray.log").open("w") as log, tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as notes:
+        head = [
+            ray,
+            "start",
+            "--head",
+            f"--port={port}",
+            "--num-cpus=0",
+            f"--ray-client-server-port={client}",
+            "--block",
+        ]
+        head += ["--include-dashboard=false", f"--temp-dir={notes}"]  # or others here would take it for theirs
+        started = [subprocess.Popen(head, stdout=log, stderr=log)]
         until(lambda: "Ray runtime started" in (tmp_path / "ray.log").read_text(), seconds=60)
         started.append(subprocess.Popen(["unshare", "--mount", "sh", "-c", words], stdout=log, stderr=log))
         yield f"ray://127.0.0.1:{client}", hidden
@@ -60,5 +70,5 @@ def test_cells_on_a_machine_with_a_disk_of_its_own_end_as_they_do_here(
             with start(yaml, out, *options, CRNN_BENCH_CACHE=str(ours / "cache")) as process:
                 output = process.communicate()[0]
             assert process.returncode == 0, output + (tmp_path / "ray.log").read_text()
-    assert "4 cells on a Ray cluster of 2 machines" in output
+    assert "2 cells on a Ray cluster of 2 machines" in output
     pd.testing.assert_frame_equal(scores(ours / "far"), scores(ours / "near"), check_exact=True)
