@@ -45,7 +45,6 @@ class Ray(Engine):
     def __enter__(self) -> "Ray":
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # a task without GPUs keeps those it sees
-        os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "2")  # a cluster that is gone is told after a minute, not 14
         os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".*")  # what died is told by its task, in a line
         try:
             import ray
